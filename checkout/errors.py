@@ -1,0 +1,26 @@
+"""What the user is told when an input cannot be used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class InputError(Exception):
+    """An input that cannot be used, said in one line; the command line exits with code 2.
+
+    >>> print(InputError("recording.yaml", "cameras[1].file", "'cam1.mp4' does not exist", "add the file"))
+    recording.yaml: cameras[1].file: 'cam1.mp4' does not exist; add the file
+    """
+
+    def __init__(self, file: str | Path, field: str, problem: str, remedy: str = "") -> None:
+        self.file, self.field, self.problem, self.remedy = str(file), field, problem, remedy
+        where = ": ".join(part for part in (str(file), field) if part)
+        super().__init__(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the known word most like `word`, or an empty string."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {match[0]!r}?" if match else ""
