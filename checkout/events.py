@@ -75,7 +75,8 @@ class ShelfEvent:
     """A pick or put-back of a quantity of one product by one shopper.
 
     The truth uses the same object with all confidences at one; `conditions` is what made the
-    event easy or hard (`people_near`, `look_alikes`, `same_weight`, `occlusion`, ...).
+    event easy or hard (`people_near`, `look_alikes`, `same_weight`, `occlusion`, ...), and
+    `candidates` the probability of each shopper who may have done it.
     """
 
     t_s: float
@@ -89,6 +90,7 @@ class ShelfEvent:
     item_confidence: float = 1.0
     action_confidence: float = 1.0
     shopper_confidence: float = 1.0
+    candidates: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -158,9 +160,10 @@ def events_table(events: Iterable[ShelfEvent]) -> pd.DataFrame:
     rows = []
     for event in sorted(events, key=lambda e: e.t_s):
         row = asdict(event)
+        row.pop("candidates")
         row.update(row.pop("conditions"))
         rows.append(row)
-    columns = [name for name in ShelfEvent.__dataclass_fields__ if name != "conditions"]
+    columns = [name for name in ShelfEvent.__dataclass_fields__ if name not in ("candidates", "conditions")]
     return pd.DataFrame(rows, columns=None if rows else columns)
 
 
