@@ -29,7 +29,9 @@ class Carts:
         return {product: n for product, n in self._units.get(shopper, {}).items() if n > 0}
 
 
-def receipts(shoppers: Iterable[str], events: Sequence[ShelfEvent], policy: ReviewPolicy) -> tuple[Receipt, ...]:
+def receipts(
+    shoppers: Iterable[str], events: Sequence[ShelfEvent], policy: ReviewPolicy
+) -> tuple[Receipt, ...]:
     """One receipt a shopper, also for those who took nothing.
 
     A line's confidence is the probability that all its events are right, taken as independent:

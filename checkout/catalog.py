@@ -81,7 +81,9 @@ class Catalog(Mapping[str, Product]):
             weight = _number(path, f"{where}: weight_g of {product!r}", row["weight_g"])
             if not 0 < weight <= 30_000:
                 raise InputError(
-                    path, f"{where}: weight_g of {product!r}", f"{weight:g} is not a weight in grams (0-30000)"
+                    path,
+                    f"{where}: weight_g of {product!r}",
+                    f"{weight:g} is not a weight in grams (0-30000)",
                 )
             spread = row.get("weight_sd_g")
             spread = max(1.0, 0.01 * weight) if spread is None or pd.isna(spread) else float(spread)
@@ -189,16 +191,26 @@ class Planogram(Mapping[str, Facing]):
             if row["product"] not in catalog:
                 hint = nearest(row["product"], catalog)
                 raise InputError(
-                    path, f"{where}.product", f"{row['product']!r} is not in the catalogue", hint or "add it there"
+                    path,
+                    f"{where}.product",
+                    f"{row['product']!r} is not in the catalogue",
+                    hint or "add it there",
                 )
             plates = row.get("plates") or []
             for plate in plates:
                 if not isinstance(plate, str) or not _PLATE.match(plate):
-                    raise InputError(path, f"{where}.plates", f"{plate!r} is not a plate id such as 'g1.s5.p11'")
+                    raise InputError(
+                        path, f"{where}.plates", f"{plate!r} is not a plate id such as 'g1.s5.p11'"
+                    )
             corners = [_triple(path, f"{where}.{key}", row.get(key)) for key in ("box_min_m", "box_max_m")]
             front = row.get("front", (0.0, -1.0))
             facings[row["facing"]] = Facing(
-                row["facing"], row["product"], tuple(plates), corners[0], corners[1], (float(front[0]), float(front[1]))
+                row["facing"],
+                row["product"],
+                tuple(plates),
+                corners[0],
+                corners[1],
+                (float(front[0]), float(front[1])),
             )
         return cls(facings.values())
 
@@ -228,14 +240,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def write_yaml(path: str | Path, document: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(dict(document), sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    text = yaml.safe_dump(
+        dict(document), sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
+    )
     Path(path).write_text(text, encoding="utf-8")
 
 
 def check_schema(path: Path, document: Mapping[str, Any], expected: int) -> None:
     """Raise `InputError` unless the file's `schema` is the one this version reads."""
     if document.get("schema") != expected:
-        raise InputError(path, "schema", f"{document.get('schema')!r} is not the version read here, expected {expected}")
+        raise InputError(
+            path, "schema", f"{document.get('schema')!r} is not the version read here, expected {expected}"
+        )
 
 
 def _number(path: Path, field: str, value: object) -> float:

@@ -29,7 +29,8 @@ PROFILE_SCHEMA = 1
 OUTCOMES = ("right", "missed", "wrong_product", "wrong_quantity", "wrong_shopper")
 CONFIDENCES = ("item_confidence", "action_confidence", "shopper_confidence")
 JUDGED_COLUMNS = (
-    "recording", "action", "quantity", "people_near", "look_alikes", "same_weight", "occlusion", "outcome", *CONFIDENCES,
+    "recording", "action", "quantity", "people_near", "look_alikes", "same_weight", "occlusion", "outcome",
+    *CONFIDENCES,
 )  # fmt: skip
 
 CONDITION_WEIGHT = 0.3
@@ -86,7 +87,9 @@ class PerceptionProfile:
             raise InputError("profile", f"judged.{missing[0]}", "column is missing")
         unknown = set(self.judged["outcome"]) - set(OUTCOMES)
         if unknown:
-            raise InputError("profile", "judged.outcome", f"{unknown.pop()!r} is not one of {', '.join(OUTCOMES)}")
+            raise InputError(
+                "profile", "judged.outcome", f"{unknown.pop()!r} is not one of {', '.join(OUTCOMES)}"
+            )
         seen = self.judged[self.judged["outcome"] != "missed"]
         for name in CONFIDENCES:
             if ((self.judged[name] < 0) | (self.judged[name] > 1)).any():
@@ -94,9 +97,16 @@ class PerceptionProfile:
             if seen[name].isna().any():
                 raise InputError("profile", f"judged.{name}", "is missing for an event that was perceived")
         if seen.empty:
-            raise InputError("profile", "judged", "holds no perceived event, expected at least one", "judge more recordings")
+            raise InputError(
+                "profile",
+                "judged",
+                "holds no perceived event, expected at least one",
+                "judge more recordings",
+            )
         if not self.shopper_minutes > 0:
-            raise InputError("profile", "shopper_minutes", f"{self.shopper_minutes!r}, expected a positive number")
+            raise InputError(
+                "profile", "shopper_minutes", f"{self.shopper_minutes!r}, expected a positive number"
+            )
 
     @property
     def outcome_shares(self) -> dict[str, float]:
@@ -109,7 +119,9 @@ class PerceptionProfile:
         """Read a profile; raises `InputError` when it is not one or has another schema."""
         path = Path(path)
         if not path.is_file():
-            raise InputError(path, "", "does not exist", "make one with: checkout evaluate videos/* --profile FILE")
+            raise InputError(
+                path, "", "does not exist", "make one with: checkout evaluate videos/* --profile FILE"
+            )
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -121,7 +133,9 @@ class PerceptionProfile:
             return cls(
                 document["detector"],
                 tuple(document["recordings"]),
-                pd.DataFrame(document["judged"], columns=list(JUDGED_COLUMNS)).astype(dict.fromkeys(CONFIDENCES, float)),
+                pd.DataFrame(document["judged"], columns=list(JUDGED_COLUMNS)).astype(
+                    dict.fromkeys(CONFIDENCES, float)
+                ),
                 pd.DataFrame(document["phantoms"], columns=["recording", *CONFIDENCES]),
                 float(document["shopper_minutes"]),
                 document.get("notes", {}),
@@ -176,7 +190,11 @@ class ResampledProfile:
     """One drawn version of a profile, ready to be sampled event by event."""
 
     def __init__(
-        self, profile: PerceptionProfile, weights: np.ndarray, prior: np.ndarray, phantoms_per_shopper_minute: float
+        self,
+        profile: PerceptionProfile,
+        weights: np.ndarray,
+        prior: np.ndarray,
+        phantoms_per_shopper_minute: float,
     ) -> None:
         self.phantoms_per_shopper_minute = phantoms_per_shopper_minute
         judged = profile.judged
@@ -185,7 +203,9 @@ class ResampledProfile:
         self._confidence = judged[list(CONFIDENCES)].to_numpy(float)
         self._cells = [
             Cell.of(*row)
-            for row in judged[["action", "quantity", "people_near", "look_alikes"]].itertuples(index=False, name=None)
+            for row in judged[["action", "quantity", "people_near", "look_alikes"]].itertuples(
+                index=False, name=None
+            )
         ]
         lowest = np.where(np.isnan(self._confidence).any(axis=1), 1.0, self._confidence.min(axis=1))
         self._doubt = 1.0 - lowest
@@ -239,7 +259,7 @@ class ResampledProfile:
         return np.asarray(rng.choice(len(weights), size=size, p=weights / weights.sum()))
 
     def _unseen_error(self, kernel: np.ndarray) -> np.ndarray:
-        """Weights for the confidences of an error that was never seen: a calibrated score c is wrong 1 - c of the time."""
+        """Weights for the confidences of an error never seen: a calibrated score c is wrong 1 - c of the time."""
         perceived = self._outcome != OUTCOMES.index("missed")
         weights = np.where(perceived, kernel * self._doubt, 0.0)
         return weights if weights.any() else np.where(perceived, kernel, 0.0)

@@ -24,7 +24,17 @@ from checkout.events import Receipt, ReceiptLine, ShelfEvent
 RECORDING_SCHEMA = 1
 TRUTH_SCHEMA = 1
 _FIELDS = ("schema", "id", "cameras", "plates", "entries", "source", "licence", "seed")
-_CAMERA_FIELDS = ("camera", "file", "fps", "width", "height", "matrix", "distortion", "rotation", "translation_m")
+_CAMERA_FIELDS = (
+    "camera",
+    "file",
+    "fps",
+    "width",
+    "height",
+    "matrix",
+    "distortion",
+    "rotation",
+    "translation_m",
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,10 @@ class Truth:
                 for row in document["events"]
             )
             receipts = tuple(
-                Receipt(r["shopper"], tuple(ReceiptLine(x["product"], int(x["quantity"]), 1.0) for x in r["lines"]))
+                Receipt(
+                    r["shopper"],
+                    tuple(ReceiptLine(x["product"], int(x["quantity"]), 1.0) for x in r["lines"]),
+                )
                 for r in document["receipts"]
             )
             return cls(tuple(document["shoppers"]), events, receipts)
@@ -177,7 +190,10 @@ class Truth:
                 for e in self.events
             ],
             "receipts": [
-                {"shopper": r.shopper, "lines": [{"product": x.product, "quantity": x.quantity} for x in r.lines]}
+                {
+                    "shopper": r.shopper,
+                    "lines": [{"product": x.product, "quantity": x.quantity} for x in r.lines],
+                }
                 for r in self.receipts
             ],
         }
@@ -221,9 +237,15 @@ class Recording:
         entries = []
         for i, row in enumerate(document.get("entries") or []):
             try:
-                entries.append(Entry(str(row["shopper"]), float(row["t_s"]), (float(row["at_m"][0]), float(row["at_m"][1]))))
+                entries.append(
+                    Entry(
+                        str(row["shopper"]), float(row["t_s"]), (float(row["at_m"][0]), float(row["at_m"][1]))
+                    )
+                )
             except (KeyError, TypeError, ValueError, IndexError):
-                raise InputError(file, f"entries[{i}]", f"{row!r}, expected shopper, t_s and at_m: [x, y]") from None
+                raise InputError(
+                    file, f"entries[{i}]", f"{row!r}, expected shopper, t_s and at_m: [x, y]"
+                ) from None
         return cls(
             path,
             str(document.get("id") or path.name),
@@ -244,7 +266,8 @@ class Recording:
             document["plates"] = {"file": "plates.parquet", "rate_hz": self.plates_rate_hz}
         if self.entries:
             document["entries"] = [
-                {"shopper": e.shopper, "t_s": round(e.t_s, 4), "at_m": [round(v, 4) for v in e.at_m]} for e in self.entries
+                {"shopper": e.shopper, "t_s": round(e.t_s, 4), "at_m": [round(v, 4) for v in e.at_m]}
+                for e in self.entries
             ]
         document |= {"source": self.source, "licence": self.licence}
         if self.seed is not None:
@@ -312,12 +335,16 @@ class Recording:
             row = int(np.flatnonzero((steps < 0).to_numpy())[0])
             bad = table.iloc[row]
             raise InputError(
-                file, "t_s", f"time goes back to {bad['t_s']:.3f} s at row {row} (plate {bad['plate']}), expected rising times"
+                file,
+                "t_s",
+                f"time goes back to {bad['t_s']:.3f} s at row {row} (plate {bad['plate']}), expected rising times",
             )
         if (steps == 0).any():
             row = int(np.flatnonzero((steps == 0).to_numpy())[0])
             bad = table.iloc[row]
-            raise InputError(file, "t_s", f"plate {bad['plate']} has two samples at {bad['t_s']:.3f} s (row {row})")
+            raise InputError(
+                file, "t_s", f"plate {bad['plate']} has two samples at {bad['t_s']:.3f} s (row {row})"
+            )
         wide = table.pivot(index="t_s", columns="plate", values="grams")
         return wide.sort_index()
 
@@ -362,7 +389,9 @@ def write_plates(path: Path, t_s: np.ndarray, grams: Mapping[str, np.ndarray]) -
     tables = []
     for plate, signal in grams.items():
         keep = np.isfinite(signal)
-        tables.append(pd.DataFrame({"t_s": t_s[keep], "plate": plate, "grams": signal[keep].astype(np.float32)}))
+        tables.append(
+            pd.DataFrame({"t_s": t_s[keep], "plate": plate, "grams": signal[keep].astype(np.float32)})
+        )
     table = pd.concat(tables, ignore_index=True)
     table["plate"] = table["plate"].astype("category")
     table.to_parquet(path, compression="zstd", index=False)
@@ -394,5 +423,10 @@ def _camera(file: Path, folder: Path, index: int, row: object) -> Camera:
             if arrays[key].shape != shape:
                 raise InputError(file, f"{where}.{key}", f"has shape {arrays[key].shape}, expected {shape}")
     return Camera(
-        str(row["camera"]), str(row["file"]), float(row["fps"]), int(row["width"]), int(row["height"]), **arrays
+        str(row["camera"]),
+        str(row["file"]),
+        float(row["fps"]),
+        int(row["width"]),
+        int(row["height"]),
+        **arrays,
     )

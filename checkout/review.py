@@ -32,7 +32,9 @@ class ReviewPolicy:
         for name in ("item", "action", "shopper"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
-                raise InputError("review policy", f"{name} threshold", f"{value!r}, expected a probability from 0 to 1")
+                raise InputError(
+                    "review policy", f"{name} threshold", f"{value!r}, expected a probability from 0 to 1"
+                )
 
     def doubts(self, event: ShelfEvent) -> tuple[str, ...]:
         """The aspects of an event that are under their threshold, said in words."""

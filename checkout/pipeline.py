@@ -1,0 +1,321 @@
+"""From a recording to receipts: every sensor's evidence, fused, put into carts and judged by the policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from checkout.cart import receipts
+from checkout.catalog import Catalog, Facing, Planogram, Product
+from checkout.errors import InputError, nearest
+from checkout.events import Receipt, ShelfEvent, ShelfMoment, WeightStep
+from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, Nearness
+from checkout.output import new_file
+from checkout.recording import Recording
+from checkout.review import ReviewPolicy
+
+SENSORS = ("vision", "plates")
+SAME_MOMENT_S = 0.8
+"""Assumed: moments of two cameras at most this far apart are one hand's."""
+CONFIDENCE_FILE = Path(__file__).resolve().parents[1] / "models" / "confidence.json"
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """All that was made of one recording.
+
+    Attributes:
+        detections: columns camera, frame, t_s, label, confidence, x1, y1, x2, y2 (pixels); None without cameras.
+        shopper_minutes: how long shoppers were watched in all.
+        warnings: what was missing or doubtful, one line each.
+        detector: what looked at the pictures, or "none".
+    """
+
+    recording_id: str
+    events: tuple[ShelfEvent, ...]
+    receipts: tuple[Receipt, ...]
+    steps: tuple[WeightStep, ...] = ()
+    moments: tuple[ShelfMoment, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    detections: pd.DataFrame | None = None
+    shopper_minutes: float = 0.0
+    warnings: tuple[str, ...] = ()
+    detector: str = "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `receipts --json` prints."""
+        return {
+            "recording": self.recording_id,
+            "events": [e.to_dict() for e in self.events],
+            "receipts": [r.to_dict() for r in self.receipts],
+            "detector": self.detector,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class ConfidenceMap:
+    """Makes raw probabilities calibrated: per aspect, sigmoid(a + b x logit(p)) (Platt 1999).
+
+    The default leaves them as they are.
+    """
+
+    item: tuple[float, float] = (0.0, 1.0)
+    action: tuple[float, float] = (0.0, 1.0)
+    shopper: tuple[float, float] = (0.0, 1.0)
+
+    @classmethod
+    def load(cls, sensors: str, path: Path = CONFIDENCE_FILE) -> ConfidenceMap | None:
+        """The fitted map for a set of sensors, for example "plates+vision"; None when there is none."""
+        if not path.is_file():
+            return None
+        row = json.loads(path.read_text(encoding="utf-8"))["maps"].get(sensors)
+        return cls(**{k: (float(v[0]), float(v[1])) for k, v in row.items()}) if row else None
+
+    def apply(self, event: ShelfEvent) -> ShelfEvent:
+        return replace(
+            event,
+            item_confidence=_platt(event.item_confidence, self.item),
+            action_confidence=_platt(event.action_confidence, self.action),
+            shopper_confidence=_platt(event.shopper_confidence, self.shopper),
+        )
+
+
+def perceive(
+    recording: Recording,
+    *,
+    detector: str | Path | None = None,
+    policy: ReviewPolicy | None = None,
+    sensors: Collection[str] = SENSORS,
+    confidence: ConfidenceMap | None = None,
+    progress: Progress | None = None,
+    annotate: Path | None = None,
+    force: bool = False,
+) -> Perceived:
+    """Turn a recording into shelf events and receipts, from whichever of its sensors are asked for.
+
+    Args:
+        detector: weights; None for the shipped ones.
+        sensors: "vision", "plates" or both; one that the recording lacks is named in the warnings.
+        confidence: calibration of the confidences; None for the shipped one.
+        progress: called with what is being done and the share done, 0-1.
+        annotate: where to write the annotated video.
+
+    Raises:
+        InputError: the recording is faulty, or has none of the sensors.
+    """
+    for name in sensors:
+        if name not in SENSORS:
+            raise InputError(
+                "--sensors", "", f"{name!r} is not one of {', '.join(SENSORS)}", nearest(name, SENSORS)
+            )
+    warnings: list[str] = []
+    catalog, planogram = recording.catalog, recording.planogram
+    use_plates = "plates" in sensors and recording.has_plates
+    use_vision = "vision" in sensors and bool(recording.cameras)
+    if not use_plates and not use_vision:
+        raise InputError(recording.path, "", f"has none of the sensors asked for ({', '.join(sensors)})")
+    for name, wanted, used in (
+        ("cameras", "vision" in sensors, use_vision),
+        ("plates", "plates" in sensors, use_plates),
+    ):
+        if wanted and not used:
+            warnings.append(f"no {name} in this recording: its events rest on the other sensors alone")
+
+    sight, eye = None, "none"
+    if use_vision:
+        from checkout.vision.detector import Detector
+        from checkout.vision.watch import watch_recording
+
+        model = Detector(detector)
+        eye = model.name
+        warnings += [
+            f"{eye} does not see a {kind}" for kind in ("hand", "item", "person") if kind not in model.sees
+        ]
+        sight = watch_recording(recording, model, progress)
+        warnings += sight.warnings
+    moments = sight.moments if sight else ()
+
+    steps: tuple[WeightStep, ...] = ()
+    if use_plates:
+        from checkout.weight.steps import detect_steps
+
+        if progress:
+            progress(f"weighing {recording.id}", 0.0)
+        result = detect_steps(recording.plates)
+        steps = result.steps
+        warnings += result.warnings
+
+    shoppers = _shoppers(recording)
+    nearness, how = _nearness(recording, sight)
+    if how:
+        warnings.append(how)
+    fusion = Fusion(catalog, planogram, shoppers or [UNKNOWN_SHOPPER], nearness)
+    if use_plates:
+        explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
+    else:
+        explanations = [fusion.explain_moments(group) for group in same_moments(moments)]
+    sources = "+".join(name for name, use in (("plates", use_plates), ("vision", use_vision)) if use)
+    mapped = confidence or ConfidenceMap.load(sources)
+    if mapped is None:
+        warnings.append(
+            f"the confidences of {sources} were never calibrated: they are the model's own probabilities"
+        )
+        mapped = ConfidenceMap()
+    events = tuple(sorted((mapped.apply(e) for x in explanations for e in x.events), key=lambda e: e.t_s))
+    perceived = Perceived(
+        recording.id,
+        events,
+        receipts(shoppers, events, policy or ReviewPolicy()),
+        steps,
+        moments,
+        tuple(explanations),
+        sight.detections if sight else None,
+        _shopper_minutes(recording, steps, sight is not None),
+        tuple(dict.fromkeys(warnings)),
+        eye,
+    )
+    if annotate is not None:
+        if sight is None:
+            raise InputError(recording.path, "cameras", "there is no video to annotate")
+        videos = [(c.camera, recording.path / c.file) for c in recording.cameras]
+        _annotate(annotate, videos, perceived, force, progress)
+    return perceived
+
+
+def perceive_video(
+    video: Path,
+    *,
+    detector: str | Path | None = None,
+    policy: ReviewPolicy | None = None,
+    progress: Progress | None = None,
+    annotate: Path | None = None,
+    force: bool = False,
+) -> Perceived:
+    """What the detector makes of a plain video, without planogram, catalogue or plates.
+
+    Places are found where items stand; an item is called after its place, and one unknown
+    shopper is charged. What is lacking is said in the warnings.
+
+    Raises:
+        InputError: the video or the weights cannot be used.
+    """
+    from checkout.vision.detector import Detector
+    from checkout.vision.video import probe
+    from checkout.vision.watch import watch_video
+
+    info = probe(video)
+    model = Detector(detector)
+    sight, places = watch_video(video, model, progress)
+    warnings = [
+        "no planogram and no catalogue: an item is called after the place where it stood",
+        "no plates: quantities are not weighed, every event counts one unit",
+        f"no entry scans: every event is given to {UNKNOWN_SHOPPER!r}",
+        "the confidences of a plain video were never calibrated: they are the model's own probabilities",
+        *(
+            f"{model.name} does not see a {kind}, so it finds no event"
+            for kind in ("hand", "item")
+            if kind not in model.sees
+        ),
+    ]
+    if not places:
+        warnings.append("no place was found where an item stands still: there is nothing to take")
+    catalog = Catalog(Product(f"item-of-{name}", 1.0, 1.0, 0.0) for name in places)
+    planogram = Planogram(Facing(name, f"item-of-{name}", ()) for name in places)
+    fusion = Fusion(catalog, planogram, [UNKNOWN_SHOPPER])
+    explanations = [fusion.explain_moments([moment]) for moment in sight.moments]
+    events = tuple(sorted((e for x in explanations for e in x.events), key=lambda e: e.t_s))
+    perceived = Perceived(
+        video.name,
+        events,
+        receipts([UNKNOWN_SHOPPER] if events else [], events, policy or ReviewPolicy()),
+        (),
+        sight.moments,
+        tuple(explanations),
+        sight.detections,
+        info.frames / info.fps / 60 if info.fps else 0.0,
+        tuple(warnings),
+        model.name,
+    )
+    if annotate is not None:
+        _annotate(annotate, [("cam0", video)], perceived, force, progress)
+    return perceived
+
+
+def same_moments(moments: Sequence[ShelfMoment]) -> list[list[ShelfMoment]]:
+    """Moments of different cameras that are one hand's: close in time, at a facing both think possible."""
+    groups: list[list[ShelfMoment]] = []
+    for moment in sorted(moments, key=lambda m: m.t_s):
+        for group in reversed(groups[-6:]):
+            other = group[-1]
+            agree = sum(min(p, other.facing.get(f, 0.0)) for f, p in moment.facing.items())
+            cameras = {m.camera for m in group}
+            if moment.camera not in cameras and moment.t_s - other.t_s <= SAME_MOMENT_S and agree > 0.05:
+                group.append(moment)
+                break
+        else:
+            groups.append([moment])
+    return groups
+
+
+def _shoppers(recording: Recording) -> tuple[str, ...]:
+    names = [e.shopper for e in recording.entries]
+    if recording.has_positions:
+        names += sorted(recording.positions["shopper"].astype(str).unique())
+    return tuple(dict.fromkeys(names))
+
+
+def _nearness(recording: Recording, sight: Any) -> tuple[Nearness | None, str]:
+    """Who was where, from the best source there is; and what to tell the user when there is none."""
+    if sight is not None and sight.sightings:
+        from checkout.vision.tracks import SightingsNearness
+
+        cameras = [c for c in recording.cameras if c.calibrated]
+        return SightingsNearness(recording.planogram, cameras, sight.sightings), ""
+    if recording.has_positions:
+        from checkout.vision.tracks import PositionsNearness
+
+        return PositionsNearness(recording.planogram, recording.positions), ""
+    return None, "nothing says who was where: every shopper inside is equally likely"
+
+
+def _shopper_minutes(recording: Recording, steps: Sequence[WeightStep], seen: bool) -> float:
+    """Minutes that shoppers were inside, from their entry to the end of the recording."""
+    if recording.has_plates:
+        end = float(recording.plates.index[-1])
+    elif seen:
+        from checkout.vision.video import probe
+
+        end = max(probe(recording.path / c.file).frames / c.fps for c in recording.cameras)
+    else:
+        end = max((s.t_end_s for s in steps), default=0.0)
+    starts = [e.t_s for e in recording.entries] or [0.0]
+    return sum(max(0.0, end - max(0.0, s)) for s in starts) / 60.0
+
+
+def _annotate(
+    out: Path,
+    videos: Sequence[tuple[str, Path]],
+    perceived: Perceived,
+    force: bool,
+    progress: Progress | None,
+) -> None:
+    from checkout.vision.annotate import write_annotated
+
+    assert perceived.detections is not None
+    with new_file(out, force=force) as draft:
+        write_annotated(draft, videos, perceived.detections, perceived.events, progress=progress)
+
+
+def _platt(p: float, coefficients: tuple[float, float]) -> float:
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    a, b = coefficients
+    return float(1.0 / (1.0 + np.exp(-(a + b * np.log(p / (1 - p))))))

@@ -1,0 +1,226 @@
+"""Follows shoppers over the floor and hands through the picture, and says whose hand it is.
+
+Everybody inside came through an entry scan, so shoppers are followed in a closed world: each
+person box is placed on the floor and assigned to the shopper who was last seen nearby. Hands are
+followed by Ultralytics' ByteTrack in each camera and belong to the shopper whose shoulder they
+can hang from.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from checkout.catalog import Facing, Planogram
+from checkout.recording import Camera, Entry
+from checkout.vision.detector import Detections
+
+BODY_HEIGHT_M = 1.05
+"""Assumed: height of the middle of a person box above the floor."""
+SHOULDER_HEIGHT_M = 1.3
+"""Assumed: height of the shoulder that an arm hangs from."""
+ARM_SD_M = 0.35
+"""Assumed: how far a hand is from its shopper's shoulder, as a standard deviation."""
+HAND_SD_M = 0.12
+"""Assumed: how far a hand that takes from a facing seems to be from that facing's space."""
+WALK_M_PER_S = 1.6
+"""Assumed: how fast a shopper who is out of sight may walk."""
+STRANGER_M = 0.8
+"""Assumed: a person box farther than this from every shopper is nobody who entered."""
+_BYTETRACK = SimpleNamespace(
+    track_high_thresh=0.25,
+    track_low_thresh=0.1,
+    new_track_thresh=0.3,
+    track_buffer=15,
+    match_thresh=0.9,
+    fuse_score=False,
+)
+
+
+@dataclass(frozen=True)
+class HandSighting:
+    """One hand in one frame of one camera.
+
+    Attributes:
+        track: number of the hand's track within its camera.
+        box_xyxy: pixels.
+        shopper: probability of each shopper; empty when nobody is known.
+        holding: score, 0-1, that the hand holds an item.
+    """
+
+    camera: str
+    t_s: float
+    track: int
+    box_xyxy: tuple[float, float, float, float]
+    confidence: float
+    shopper: Mapping[str, float]
+    holding: float
+
+    @property
+    def centre_px(self) -> tuple[float, float]:
+        x1, y1, x2, y2 = self.box_xyxy
+        return 0.5 * (x1 + x2), 0.5 * (y1 + y2)
+
+
+class BoxTracker:
+    """ByteTrack for the boxes of one class in one camera."""
+
+    def __init__(self) -> None:
+        from ultralytics.trackers.byte_tracker import BYTETracker
+
+        self._tracker = BYTETracker(_BYTETRACK)
+
+    def update(self, boxes: Detections, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Advance by one frame of `size` (height, width); returns (track, index into `boxes`) pairs."""
+        from ultralytics.engine.results import Boxes
+
+        rows = np.column_stack([boxes.boxes_xyxy, boxes.confidence, boxes.label]).astype(np.float32)
+        tracked = self._tracker.update(Boxes(rows.reshape(-1, 6), size))
+        return [(int(row[4]), int(row[7])) for row in tracked]
+
+
+class ShopperTracker:
+    """Where each shopper stands, from the person boxes of all calibrated cameras."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = sorted(entries, key=lambda e: e.t_s)
+        self._place: dict[str, np.ndarray] = {}
+        self._seen_s: dict[str, float] = {}
+
+    def places(self, t_s: float) -> dict[str, np.ndarray]:
+        """Floor position (x, y), metres, of everybody who has entered by then."""
+        while self._entries and self._entries[0].t_s <= t_s + 0.05:
+            entry = self._entries.pop(0)
+            self._place[entry.shopper], self._seen_s[entry.shopper] = np.array(entry.at_m), entry.t_s
+        return self._place
+
+    def update(self, camera: Camera, t_s: float, people: Detections) -> None:
+        """Move shoppers to the person boxes of one frame."""
+        from scipy.optimize import linear_sum_assignment
+
+        places = self.places(t_s)
+        if not places or not len(people):
+            return
+        floor = floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M)
+        names = list(places)
+        distance = np.linalg.norm(np.stack([places[n] for n in names])[:, None] - floor[None], axis=2)
+        rows, columns = linear_sum_assignment(np.minimum(distance, 10.0))
+        for row, column in zip(rows, columns, strict=True):
+            name = names[row]
+            unseen_s = t_s - self._seen_s[name]
+            if distance[row, column] < STRANGER_M + WALK_M_PER_S * unseen_s:
+                gain = 0.5 if unseen_s < 0.5 else 0.9
+                self._place[name] = (1 - gain) * places[name] + gain * floor[column]
+                self._seen_s[name] = t_s
+
+    def owners(self, camera: Camera, t_s: float, box: np.ndarray) -> dict[str, float]:
+        """Probability of each shopper that the hand in a box is theirs."""
+        places = self.places(t_s)
+        if not places:
+            return {}
+        names = list(places)
+        shoulders = np.array([[*places[n], SHOULDER_HEIGHT_M] for n in names])
+        ray = camera.rays(np.array([[0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])]]))[0]
+        distance = _from_ray(camera.position_m, ray, shoulders)
+        weight = np.exp(-0.5 * (distance / ARM_SD_M) ** 2) + 1e-4
+        return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
+
+
+class SightingsNearness:
+    """`fusion.Nearness` from the hands that cameras saw."""
+
+    def __init__(
+        self, planogram: Planogram, cameras: Iterable[Camera], sightings: Iterable[HandSighting]
+    ) -> None:
+        self._planogram = planogram
+        self._cameras = {c.camera: c for c in cameras}
+        by_camera: dict[str, list[HandSighting]] = defaultdict(list)
+        for sighting in sightings:
+            if sighting.shopper:
+                by_camera[sighting.camera].append(sighting)
+        self._sightings = {c: sorted(found, key=lambda s: s.t_s) for c, found in by_camera.items()}
+        self._times = {c: np.array([s.t_s for s in found]) for c, found in self._sightings.items()}
+        self._rays = {
+            c: self._cameras[c].rays(np.array([s.centre_px for s in found]))
+            for c, found in self._sightings.items()
+        }
+
+    def closeness(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
+        """Best likelihood over the hands seen in the time, averaged over the cameras that saw any."""
+        points = facing_points(self._planogram[facing])
+        total: dict[str, float] = defaultdict(float)
+        seen = 0
+        for camera, times in self._times.items():
+            first, last = np.searchsorted(times, [t_start_s, t_end_s + 1e-9])
+            if first == last or not len(points):
+                continue
+            seen += 1
+            best: dict[str, float] = defaultdict(float)
+            origin = self._cameras[camera].position_m
+            for index in range(first, last):
+                distance = float(_from_ray(origin, self._rays[camera][index], points).min())
+                likelihood = float(np.exp(-0.5 * (distance / HAND_SD_M) ** 2))
+                for who, probability in self._sightings[camera][index].shopper.items():
+                    best[who] = max(best[who], likelihood * probability)
+            for who, value in best.items():
+                total[who] += value
+        return {who: value / seen for who, value in total.items()} if seen else {}
+
+
+class PositionsNearness:
+    """`fusion.Nearness` from hands that another system tracked in space (`Recording.positions`)."""
+
+    def __init__(self, planogram: Planogram, positions: Any) -> None:
+        self._planogram = planogram
+        hands = positions[positions["part"].isin(["left_hand", "right_hand"])]
+        self._t = hands["t_s"].to_numpy(float)
+        self._at = hands[["x_m", "y_m", "z_m"]].to_numpy(float)
+        self._who = hands["shopper"].astype(str).to_numpy()
+
+    def closeness(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
+        """From the distance of each hand to the facing's box, at its closest in the time."""
+        place = self._planogram[facing]
+        if place.box_min_m is None or place.box_max_m is None:
+            return {}
+        inside = (self._t >= t_start_s - 0.2) & (self._t <= t_end_s + 0.2)
+        found: dict[str, float] = {}
+        for who in np.unique(self._who[inside]):
+            at = self._at[inside & (self._who == who)]
+            outside = np.maximum(
+                np.maximum(np.array(place.box_min_m) - at, at - np.array(place.box_max_m)), 0.0
+            )
+            distance = float(np.linalg.norm(outside, axis=1).min())
+            found[str(who)] = float(np.exp(-0.5 * (distance / HAND_SD_M) ** 2))
+        return found
+
+
+def floor_points(camera: Camera, boxes_xyxy: np.ndarray, height_m: float) -> np.ndarray:
+    """Floor positions [n, 2], metres, of box centres taken to be at a height above the floor."""
+    centres = 0.5 * (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:])
+    rays, origin = camera.rays(centres), camera.position_m
+    down = np.minimum(rays[:, 2], -1e-3)
+    return np.asarray(origin[:2] + rays[:, :2] * ((height_m - origin[2]) / down)[:, None])
+
+
+def facing_points(facing: Facing) -> np.ndarray:
+    """Points in a facing's space where a hand takes hold: at its middle, from its front inwards; [n, 3], metres."""
+    if facing.box_min_m is None or facing.box_max_m is None:
+        return np.zeros((0, 3))
+    low, high = np.array(facing.box_min_m), np.array(facing.box_max_m)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    outward = np.array([*facing.front, 0.0])
+    depth = float(np.abs(outward) @ half)
+    centre = middle + outward * depth
+    return np.array([centre - outward * step * 2 * depth for step in (-0.1, 0.1, 0.3, 0.5)])
+
+
+def _from_ray(origin: np.ndarray, ray: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Distance of points [n, 3] from a ray, metres."""
+    offset = points - origin
+    along = np.maximum(offset @ ray, 0.0)
+    return np.asarray(np.linalg.norm(offset - along[:, None] * ray, axis=1))

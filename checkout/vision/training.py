@@ -1,0 +1,233 @@
+"""Trains the detector: rendered frames, real boxed frames beside them, weights and a model card out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from checkout.errors import InputError
+from checkout.formats.voc import load_voc
+from checkout.output import check_free
+from checkout.vision.detector import CLASSES, SHIPPED_NAME
+
+ARCHITECTURE = "yolo26n.yaml"
+VALIDATION_SHARE = 0.08
+REAL_REPEATS = 3
+"""Assumed: each real frame stands this many times in an epoch, so that few real frames are not drowned."""
+
+
+def train(
+    out: Path,
+    *,
+    frames: int = 1500,
+    epochs: int = 12,
+    imgsz: int = 416,
+    seed: int = 1,
+    real: Sequence[Path] = (),
+    real_test: Path | None = None,
+    weights: str | None = None,
+    resume: bool = False,
+    workers: int = 2,
+    device: str | None = None,
+    force: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> Path:
+    """Train a detector of hands, items and people; returns the weights file.
+
+    Args:
+        out: folder for the weights, their OpenVINO form, the model card, and `work/` with the frames
+            and the state that `resume` goes on from.
+        frames: rendered training frames.
+        imgsz: longer side of the network's picture, pixels.
+        real: folders of real boxed frames (Pascal VOC); "hand" stays hand, everything else is an item.
+        real_test: such a folder that is only scored, never trained on.
+        weights: an Ultralytics checkpoint to start from; None starts from scratch.
+        progress: called with what is being done and the share done, 0-1.
+
+    Raises:
+        InputError: a folder cannot be used, or `out` holds weights already and `force` is not set.
+    """
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    tell = progress or (lambda doing, share: None)
+    target = out / f"{SHIPPED_NAME}.pt"
+    check_free(target, force=force or resume)
+    work = out / "work"
+    last = work / "run" / "weights" / "last.pt"
+    if resume and not last.is_file():
+        raise InputError(last, "", "does not exist, so there is nothing to resume", "train without --resume")
+    if not resume:
+        shutil.rmtree(work / "run", ignore_errors=True)
+        _data_set(work / "data", frames, seed, real, workers, tell)
+
+    from ultralytics import YOLO
+
+    started = time.monotonic()
+    model = YOLO(str(last) if resume else (weights or ARCHITECTURE), task="detect")
+
+    def epoch_done(trainer: Any) -> None:
+        tell("training", (trainer.epoch + 1) / trainer.epochs)
+
+    model.add_callback("on_fit_epoch_end", epoch_done)
+    if resume:
+        model.train(resume=True)
+    else:
+        model.train(
+            data=str(work / "data" / "data.yaml"),
+            epochs=epochs,
+            imgsz=imgsz,
+            batch=16,
+            seed=seed,
+            device=device,
+            workers=0,
+            cache="ram",
+            pretrained=weights is not None,
+            project=str(work.resolve()),
+            name="run",
+            exist_ok=True,
+            amp=device is not None and device != "cpu",
+            optimizer="AdamW",
+            lr0=0.002,
+            warmup_epochs=1.0,
+            cos_lr=True,
+            close_mosaic=max(1, epochs // 5),
+            hsv_h=0.03,
+            hsv_s=0.6,
+            hsv_v=0.5,
+            degrees=5.0,
+            scale=0.5,
+            fliplr=0.5,
+            verbose=False,
+        )
+    seconds = time.monotonic() - started
+    best = work / "run" / "weights" / "best.pt"
+    shutil.copy(best, target)
+    tell("exporting", 0.0)
+    exported = Path(
+        YOLO(str(target)).export(format="openvino", half=True, dynamic=True, imgsz=imgsz, verbose=False)
+    )
+    scores = {
+        "rendered frames of other seeds (validation)": _score(target, work / "data" / "data.yaml", imgsz)
+    }
+    if real_test is not None:
+        scores[f"real frames `{real_test.name}` (never trained on)"] = _score(
+            target, _real_test_set(work / "real-test", real_test), imgsz
+        )
+    curves = work / "run" / "results.csv"
+    if curves.is_file():
+        shutil.copy(curves, out / f"{SHIPPED_NAME}.curves.csv")
+    _write_card(out / f"{SHIPPED_NAME}.md", work, seconds, scores, exported)
+    return target
+
+
+def _data_set(
+    out: Path, frames: int, seed: int, real: Sequence[Path], workers: int, tell: Callable[[str, float], None]
+) -> None:
+    from checkout.render.frames import render_training_frames
+
+    facts = {"frames": frames, "seed": seed, "real": [p.name for p in real]}
+    stamp = out / "facts.json"
+    if stamp.is_file() and json.loads(stamp.read_text()) == facts:
+        return
+    shutil.rmtree(out, ignore_errors=True)
+    render_training_frames(
+        out,
+        count=frames,
+        val_count=max(8, int(frames * VALIDATION_SHARE)),
+        seed=seed,
+        workers=workers,
+        progress=lambda done, of: tell("rendering training frames", done / of),
+    )
+    for folder in real:
+        for repeat in range(REAL_REPEATS):
+            _copy_real(folder, out, "train", f"{folder.name}-{repeat}")
+    stamp.write_text(json.dumps(facts))
+
+
+def _copy_real(folder: Path, out: Path, split: str, prefix: str) -> None:
+    """Copy the boxed pictures of a Pascal VOC folder into a YOLO data set."""
+    for kind in ("images", "labels"):
+        (out / kind / split).mkdir(parents=True, exist_ok=True)
+    for number, picture in enumerate(load_voc(folder)):
+        name = f"{prefix}-{number:05d}"
+        shutil.copy(picture.file, out / "images" / split / f"{name}{picture.file.suffix}")
+        rows = []
+        for label, (x1, y1, x2, y2) in zip(picture.labels, picture.boxes_xyxy, strict=True):
+            index = CLASSES.index("hand" if label == "hand" else "item")
+            centre = ((x1 + x2) / 2 / picture.width, (y1 + y2) / 2 / picture.height)
+            size = ((x2 - x1) / picture.width, (y2 - y1) / picture.height)
+            rows.append(" ".join([str(index), *(f"{v:.6f}" for v in (*centre, *size))]))
+        (out / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + "\n")
+
+
+def _real_test_set(out: Path, folder: Path) -> Path:
+    shutil.rmtree(out, ignore_errors=True)
+    _copy_real(folder, out, "val", folder.name)
+    names = "\n".join(f"  {i}: {name}" for i, name in enumerate(CLASSES))
+    data = out / "data.yaml"
+    data.write_text(f"path: {out.resolve()}\ntrain: images/val\nval: images/val\nnames:\n{names}\n")
+    return data
+
+
+def _score(weights: Path, data: Path, imgsz: int) -> dict[str, dict[str, float]]:
+    """mAP50 and mAP50-95 of each class that occurs in the set, by Ultralytics' own validation."""
+    from ultralytics import YOLO
+
+    result = YOLO(str(weights)).val(data=str(data), imgsz=imgsz, workers=0, plots=False, verbose=False)
+    return {
+        CLASSES[int(c)]: {
+            "mAP50": float(result.box.ap50[i]),
+            "mAP50-95": float(result.box.ap[i]),
+            "boxes": int(result.nt_per_class[int(c)]),
+        }
+        for i, c in enumerate(result.box.ap_class_index)
+    }
+
+
+def _write_card(
+    path: Path, work: Path, seconds: float, scores: dict[str, dict[str, dict[str, float]]], exported: Path
+) -> None:
+    import yaml
+
+    facts = json.loads((work / "data" / "facts.json").read_text())
+    args = yaml.safe_load((work / "run" / "args.yaml").read_text())
+    start = args["model"] if args.get("pretrained") else f"{ARCHITECTURE} from scratch"
+    real = ", ".join(f"`{name}`" for name in facts["real"]) or "none"
+    lines = [
+        f"# {SHIPPED_NAME}",
+        "Finds hands, items (any product) and people at a shelf. It does not name products.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| start | {start} |",
+        f"| data | {facts['frames']} rendered frames, seed {facts['seed']}; real: {real} ({REAL_REPEATS} times each) |",
+        f"| training | {args['epochs']} epochs at {args['imgsz']} px, batch {args['batch']}, seed {args['seed']} |",
+        f"| time of the last run | {seconds / 60:.0f} minutes on {platform.machine()}, {os.cpu_count()} cores |",
+        f"| versions | ultralytics {version('ultralytics')}, torch {version('torch')} |",
+        f"| files | `{SHIPPED_NAME}.pt`, `{exported.name}/` (half precision), `{SHIPPED_NAME}.curves.csv` |",
+        "| licence | AGPL-3.0-or-later |",
+        "",
+        "## Scores",
+        "Measured by `checkout train` when it ended, with Ultralytics' validation.",
+        "",
+        "| set | class | boxes | mAP50 | mAP50-95 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, classes in scores.items():
+        for label, score in classes.items():
+            lines.append(
+                f"| {name} | {label} | {score['boxes']:.0f} | {score['mAP50']:.3f} | {score['mAP50-95']:.3f} |"
+            )
+    lines += [
+        "",
+        "## Limits",
+        "Most of what it saw is rendered; real frames come from one small shelf seen from above. Other real",
+        "cameras, gloves, trolleys and crowds were never shown to it. `person` was only learnt from rendered people.",
+    ]
+    path.write_text("\n".join(lines) + "\n")

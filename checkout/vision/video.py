@@ -1,0 +1,140 @@
+"""Reading and writing video with PyAV, with times in seconds and faults said in one line."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from checkout.errors import InputError
+
+CODEC = "libx264"
+MISSING_FRAMES_ALLOWED = 0.02
+"""Assumed: a container may count this share of frames more than it holds before it is called truncated."""
+
+
+class VideoInfo(NamedTuple):
+    """What the container says about a video; `frames` is 0 when it does not say."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Size, frame rate and frame count of a video; raises `InputError` when it is not one."""
+    with _open(Path(path)) as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+        return VideoInfo(stream.width, stream.height, float(rate), int(stream.frames))
+
+
+def read_frames(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Each frame's time, seconds from the first frame, and picture, uint8 [height, width, 3], BGR.
+
+    One frame is held at a time. Raises `InputError` when the file is missing, is not a video, has
+    no frames, breaks off before its declared end, or changes its picture size.
+    """
+    import av
+
+    path = Path(path)
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        declared, count, start, size = int(stream.frames), 0, 0.0, None
+        try:
+            for frame in container.decode(stream):
+                time_s = (
+                    float(frame.time) if frame.time is not None else count / float(stream.average_rate or 25)
+                )
+                if count == 0:
+                    start, size = time_s, (frame.width, frame.height)
+                elif (frame.width, frame.height) != size:
+                    raise InputError(
+                        path, f"frame {count}", f"is {frame.width}x{frame.height}, the first was {size}"
+                    )
+                yield time_s - start, frame.to_ndarray(format="bgr24")
+                count += 1
+        except av.error.FFmpegError as error:
+            raise InputError(
+                path, f"frame {count}", f"cannot be decoded ({error.strerror})", "copy the file again"
+            ) from None
+    if count == 0:
+        raise InputError(path, "", "holds no video frames")
+    if declared and count < declared * (1 - MISSING_FRAMES_ALLOWED):
+        raise InputError(
+            path,
+            "",
+            f"is truncated: {count} frames can be read of {declared} declared",
+            "copy the file again",
+        )
+
+
+def frames_in_time_order(videos: Sequence[tuple[str, Path]]) -> Iterator[tuple[float, int, str, np.ndarray]]:
+    """Frames of several cameras (id, file) by time: seconds, frame number, camera id, picture."""
+
+    def one(order: int, camera: str, file: Path) -> Iterator[tuple[float, int, int, str, np.ndarray]]:
+        for index, (t_s, image) in enumerate(read_frames(file)):
+            yield t_s, order, index, camera, image
+
+    streams = [one(order, camera, file) for order, (camera, file) in enumerate(videos)]
+    for t_s, _, index, camera, image in heapq.merge(*streams, key=lambda row: row[:2]):
+        yield t_s, index, camera, image
+
+
+class VideoWriter:
+    """Writes H.264 in an mp4 that browsers play; a context manager.
+
+    The result depends on the frames alone (one encoder thread).
+    """
+
+    def __init__(self, path: str | Path, width: int, height: int, fps: float, *, crf: int = 26) -> None:
+        import av
+
+        self._container: Any = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        stream: Any = self._container.add_stream(CODEC, rate=Fraction(fps).limit_denominator(1001))
+        self._stream = stream
+        self._stream.width, self._stream.height = width - width % 2, height - height % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+
+    def write(self, image: np.ndarray) -> None:
+        """Append one picture, uint8 [height, width, 3], BGR."""
+        import av
+
+        image = np.ascontiguousarray(image[: self._stream.height, : self._stream.width])
+        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+        self._container.mux(self._stream.encode(frame))
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+def _open(path: Path) -> Any:
+    import av
+
+    if not path.is_file():
+        raise InputError(path, "", "does not exist, expected a video file")
+    try:
+        container = av.open(str(path))
+    except av.error.FFmpegError as error:
+        raise InputError(
+            path, "", f"is not a readable video ({error.strerror})", "copy the file again"
+        ) from None
+    if not container.streams.video:
+        container.close()
+        raise InputError(path, "", "holds no video stream")
+    return container

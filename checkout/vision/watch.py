@@ -1,0 +1,190 @@
+"""Watches a recording's cameras: detections, hands with their shoppers, and shelf moments, in time order.
+
+Work is spent where something happens: a frame that looks like the last one the network saw takes
+over its detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from checkout.events import ShelfMoment
+from checkout.recording import Camera, Recording
+from checkout.vision.detector import CLASSES, Detections, Detector
+from checkout.vision.shelf_moments import (
+    HoldingJudge,
+    MomentFinder,
+    Region,
+    discover_places,
+    facing_regions,
+    holding_score,
+)
+from checkout.vision.tracks import BoxTracker, HandSighting, ShopperTracker
+from checkout.vision.video import frames_in_time_order, probe, read_frames
+
+STILL_GREY_LEVELS = 2.5
+"""Assumed: a block of the picture that changed by less than this, of 255, has not moved."""
+DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that the cameras saw.
+
+    Attributes:
+        detections: one row a box, `DETECTION_COLUMNS`, pixels.
+        frames: frames read, of all cameras.
+        network_frames: frames that the network looked at.
+    """
+
+    sightings: tuple[HandSighting, ...]
+    moments: tuple[ShelfMoment, ...]
+    detections: pd.DataFrame
+    frames: int
+    network_frames: int
+    warnings: tuple[str, ...]
+
+
+class StillGate:
+    """Whether a picture shows what the last one that passed showed."""
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+
+    def is_still(self, image: np.ndarray) -> bool:
+        import cv2
+
+        small = cv2.resize(image, (80, 45), interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
+        if self._last is not None and float(np.abs(small - self._last).max()) < STILL_GREY_LEVELS:
+            return True
+        self._last = small
+        return False
+
+
+class CameraWatch:
+    """One camera's detector state from frame to frame."""
+
+    def __init__(self, camera: Camera, places: Mapping[str, Region], detector: Detector) -> None:
+        self.camera, self.finder = camera, MomentFinder(camera.camera, places)
+        self._detector, self._gate, self._hands, self._holding = (
+            detector,
+            StillGate(),
+            BoxTracker(),
+            HoldingJudge(),
+        )
+        self._found = Detections.empty()
+        self.network_frames = 0
+        self.rows: list[tuple[object, ...]] = []
+
+    def look(self, index: int, t_s: float, image: np.ndarray) -> Detections:
+        """The detections of one frame, from the network only when the picture moved."""
+        if not self._gate.is_still(image):
+            self._found = self._detector.detect([image])[0]
+            self.network_frames += 1
+        found = self._found
+        for box, score, label in zip(
+            found.boxes_xyxy.tolist(), found.confidence.tolist(), found.label, strict=True
+        ):
+            self.rows.append((self.camera.camera, index, t_s, CLASSES[label], score, *box))
+        return found
+
+    def hands(self, t_s: float, found: Detections, shoppers: ShopperTracker | None) -> list[HandSighting]:
+        """The tracked hands of one frame, each with its shopper and what it holds."""
+        hands, items = found.of("hand"), found.of("item", at_least=0.25)
+        moving = self._holding.update(t_s, items)
+        sightings = []
+        for track, index in self._hands.update(hands, (self.camera.height, self.camera.width)):
+            box = hands.boxes_xyxy[index]
+            owners = shoppers.owners(self.camera, t_s, box) if shoppers is not None else {}
+            x1, y1, x2, y2 = map(float, box)
+            sightings.append(
+                HandSighting(
+                    self.camera.camera,
+                    t_s,
+                    track,
+                    (x1, y1, x2, y2),
+                    float(hands.confidence[index]),
+                    owners,
+                    holding_score(box, items, moving),
+                )
+            )
+        return sightings
+
+
+def watch_recording(recording: Recording, detector: Detector, progress: Progress | None = None) -> Sight:
+    """Watch all calibrated cameras of a recording together."""
+    cameras = [c for c in recording.cameras if c.calibrated]
+    warnings = [
+        f"camera {c.camera} is not calibrated and was left out" for c in recording.cameras if not c.calibrated
+    ]
+    shoppers = ShopperTracker(recording.entries)
+    if not recording.entries:
+        warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
+    watches = {c.camera: CameraWatch(c, facing_regions(recording.planogram, c), detector) for c in cameras}
+    total = sum(probe(recording.path / c.file).frames for c in cameras)
+    sightings: list[HandSighting] = []
+    moments: list[ShelfMoment] = []
+    count = 0
+    for t_s, index, name, image in frames_in_time_order(
+        [(c.camera, recording.path / c.file) for c in cameras]
+    ):
+        watch = watches[name]
+        found = watch.look(index, t_s, image)
+        shoppers.update(watch.camera, t_s, found.of("person", at_least=0.4))
+        hands = watch.hands(t_s, found, shoppers)
+        sightings += hands
+        moments += watch.finder.update(t_s, image, found, hands)
+        count += 1
+        if progress and total:
+            progress(f"watching {recording.id}", min(1.0, count / total))
+    for watch in watches.values():
+        moments += watch.finder.flush()
+    return _sight(sightings, moments, list(watches.values()), count, warnings)
+
+
+def watch_video(
+    video: Path, detector: Detector, progress: Progress | None = None
+) -> tuple[Sight, dict[str, Region]]:
+    """Watch a plain video: first find the places where items stand, then what happens there."""
+    info = probe(video)
+    camera = Camera("cam0", video.name, info.fps, info.width, info.height)
+    first = CameraWatch(camera, {}, detector)
+    found, times = [], []
+    for index, (t_s, image) in enumerate(read_frames(video)):
+        found.append(first.look(index, t_s, image))
+        times.append(t_s)
+        if progress and info.frames:
+            progress("looking at every frame", min(1.0, (index + 1) / info.frames))
+    places = discover_places(found, times)
+    second = CameraWatch(camera, places, detector)
+    sightings: list[HandSighting] = []
+    moments: list[ShelfMoment] = []
+    for index, (t_s, image) in enumerate(read_frames(video)):
+        hands = second.hands(t_s, found[index], None)
+        sightings += hands
+        moments += second.finder.update(t_s, image, found[index], hands)
+        if progress and info.frames:
+            progress("looking for shelf moments", min(1.0, (index + 1) / info.frames))
+    moments += second.finder.flush()
+    return _sight(sightings, moments, [first], len(times), []), places
+
+
+def _sight(
+    sightings: Sequence[HandSighting],
+    moments: Sequence[ShelfMoment],
+    watches: Sequence[CameraWatch],
+    frames: int,
+    warnings: Sequence[str],
+) -> Sight:
+    rows = [row for watch in watches for row in watch.rows]
+    table = pd.DataFrame(rows, columns=list(DETECTION_COLUMNS))
+    looked = sum(watch.network_frames for watch in watches)
+    return Sight(
+        tuple(sightings), tuple(sorted(moments, key=lambda m: m.t_s)), table, frames, looked, tuple(warnings)
+    )
