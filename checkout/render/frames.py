@@ -1,0 +1,210 @@
+"""Training frames: random moments before random gondolas, with the boxes that their masks give.
+
+A scene (products, shoppers, colours) is built once and shows several moments; each frame has its
+own poses, stock, light, camera and picture quality. Everything derives from (seed, scene number).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from checkout.output import new_folder
+from checkout.render.people import SIDES, Build, Pose, held_position
+from checkout.render.pictures import Sensor, boxes_of
+from checkout.render.products import draw_products
+from checkout.render.scene import (
+    HAND,
+    ITEM,
+    LABELS,
+    PERSON,
+    SHELF_HEIGHTS_M,
+    SLOTS,
+    WIDTH_M,
+    Scene,
+    Unit,
+    View,
+    make_planogram,
+    slot_position,
+)
+
+FRAMES_PER_SCENE = 12
+LEAST_PX = 6
+HULL_FILL = {ITEM: 1.0, HAND: 0.6}
+"""Assumed: share of its projected hull that a fully visible hand or item fills."""
+LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.25, PERSON: 0.0}
+TRAINING_SEED = 1_000_003
+"""Keeps training scenes apart from recordings of the same seed."""
+
+
+def render_training_frames(
+    out: Path,
+    *,
+    count: int,
+    seed: int,
+    val_count: int = 0,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a YOLO data set of rendered frames: classes hand, item, person; returns its folder.
+
+    Raises:
+        InputError: `out` exists.
+    """
+    from joblib import Parallel, delayed
+
+    jobs = []
+    for split, number in (("train", count), ("val", val_count)):
+        for first in range(0, number, FRAMES_PER_SCENE):
+            jobs.append((split, first, min(FRAMES_PER_SCENE, number - first)))
+    with new_folder(out) as draft:
+        for split in ("train", "val"):
+            for kind in ("images", "labels"):
+                (draft / kind / split).mkdir(parents=True)
+        runner = Parallel(n_jobs=workers, return_as="generator_unordered")
+        done = 0
+        for made in runner(delayed(_render_scene)(draft, split, first, n, seed) for split, first, n in jobs):
+            done += made
+            if progress:
+                progress(done, count + val_count)
+        names = "\n".join(f"  {i}: {name}" for i, name in enumerate(LABELS))
+        held_out = "val" if val_count else "train"
+        text = f"path: {out.resolve()}\ntrain: images/train\nval: images/{held_out}\nnames:\n{names}\n"
+        (draft / "data.yaml").write_text(text, encoding="utf-8")
+    return out
+
+
+def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> int:
+    import cv2
+
+    rng = np.random.default_rng([TRAINING_SEED, seed, int(split == "val"), first])
+    heights = [h + float(d) for h, d in zip(SHELF_HEIGHTS_M, rng.uniform(-0.05, 0.05, 4), strict=True)]
+    products = draw_products(rng, int(rng.integers(14, 25)), test=False)
+    planogram = make_planogram(products, heights)
+    index = {p.product.product: i for i, p in enumerate(products)}
+    stock = [(f, s) for f in planogram.values() for s in range(SLOTS)]
+    spare = int(rng.integers(4, 8))
+    units = [Unit(index[f.product], 1.0) for f, _ in stock]
+    units += [Unit(int(rng.integers(len(products))), 1.0) for _ in range(spare)]
+    builds = [Build.draw(rng) for _ in range(3)]
+    scene = Scene(products, planogram, units, builds, rng, heights=heights)
+    for number in range(count):
+        fullness = rng.uniform(0.3, 1.0)
+        empty = {
+            f.facing: int(rng.integers(0, SLOTS + 1)) if rng.uniform() > fullness else 0
+            for f in planogram.values()
+        }
+        for unit, (facing, slot) in enumerate(stock):
+            at = (
+                slot_position(facing, slot, float(rng.normal(0, 0.006)))
+                if slot >= empty[facing.facing]
+                else None
+            )
+            scene.place_unit(unit, at, float(rng.normal(0, 0.15)))
+        free = list(range(len(stock), len(units)))
+        for unit in free:
+            scene.place_unit(unit, None)
+        shoppers = int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15]))
+        poses = [_random_pose(rng, i, shoppers, heights) for i in range(shoppers)]
+        for shopper in range(3):
+            scene.place_shopper(shopper, poses[shopper] if shopper < shoppers else None)
+        for shopper, pose in enumerate(poses):
+            for side in SIDES:
+                palm = pose.palm_m[side]
+                if palm is not None and pose.grip[side] and free and rng.uniform() < 0.8:
+                    unit = free.pop()
+                    product = products[units[unit].product]
+                    at = held_position(builds[shopper], palm, pose.yaw, side, product.half_m[0])
+                    scene.place_unit(
+                        unit, at - [0, 0, product.half_m[2]], pose.yaw + float(rng.normal(0, 0.3))
+                    )
+        direction = np.array([rng.normal(0, 0.4), rng.uniform(0.1, 0.9), -1.0])
+        scene.set_light(float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.15, 0.4)), direction)
+        view = _random_view(rng, poses)
+        scene.set_view(view)
+        scene.update()
+        image = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)
+        name = f"{split}-{first + number:05d}"
+        quality = int(rng.integers(55, 96))
+        cv2.imwrite(
+            str(out / "images" / split / f"{name}.jpg"),
+            image[:, :, ::-1],
+            [cv2.IMWRITE_JPEG_QUALITY, quality],
+        )
+        rows = [
+            f"{label} {(x1 + x2) / 2 / view.width:.6f} {(y1 + y2) / 2 / view.height:.6f}"
+            f" {(x2 - x1) / view.width:.6f} {(y2 - y1) / view.height:.6f}"
+            for label, _, (x1, y1, x2, y2), visible in visible_boxes(scene, view)
+            if visible >= LEAST_VISIBLE[label]
+        ]
+        (out / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    scene.close()
+    return count
+
+
+def visible_boxes(scene: Scene, view: View) -> list[tuple[int, str, tuple[int, int, int, int], float]]:
+    """Label, id, box (pixels) and visible share of everything in the present picture.
+
+    The visible share is the mask's pixels over the pixels of the projected hull; 1 for people.
+    """
+    found = []
+    for instance, (x1, y1, x2, y2, pixels) in boxes_of(scene.instances()).items():
+        label, name = scene.owner(instance)
+        least = 40 if label == PERSON else LEAST_PX
+        if x2 - x1 < least or y2 - y1 < least:
+            continue
+        if label == PERSON:
+            visible = 1.0
+        else:
+            visible = min(1.0, pixels / max(1.0, scene.hull_area_px(instance, view) * HULL_FILL[label]))
+        found.append((label, name, (x1, y1, x2, y2), visible))
+    return found
+
+
+def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: list[float]) -> Pose:
+    """A shopper before the gondola; hands reach into shelves, carry things through the air, or hang."""
+    lane = (
+        (index - (shoppers - 1) / 2) * 0.62 + float(rng.normal(0, 0.08))
+        if shoppers > 1
+        else float(rng.uniform(-0.6, 0.6))
+    )
+    pose = Pose((lane, -float(rng.uniform(0.42, 0.85))), float(rng.normal(0, 0.35)))
+    for side, sign in zip(SIDES, (-1.0, 1.0), strict=True):
+        what = rng.uniform()
+        height = float(rng.choice(heights)) + float(rng.uniform(0.04, 0.22))
+        x = lane + sign * 0.12 + float(rng.normal(0, 0.16))
+        if what < 0.42:
+            x = float(np.clip(x, -WIDTH_M / 2, WIDTH_M / 2))
+            pose.palm_m[side] = np.array([x, float(rng.uniform(-0.14, 0.12)), height])
+        elif what < 0.8:
+            pose.palm_m[side] = np.array(
+                [x, pose.at_m[1] + float(rng.uniform(0.15, 0.5)), float(rng.uniform(0.75, 1.55))]
+            )
+        pose.grip[side] = bool(rng.uniform() < 0.6)
+    return pose
+
+
+def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
+    """An overhead, an oblique, or a close camera."""
+    kind = rng.uniform()
+    lens = float(rng.uniform(-0.14, 0.02))
+    if kind < 0.4:
+        at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.3, -0.5)), float(rng.uniform(2.25, 3.0)))
+        to = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.35, 0.05)), float(rng.uniform(0.8, 1.2)))
+        return View(at, to, float(rng.uniform(36, 60)), lens)
+    if kind < 0.74:
+        at = (float(rng.uniform(-1.7, 1.7)), float(rng.uniform(-2.2, -1.1)), float(rng.uniform(1.7, 2.7)))
+        to = (float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.2, 0.1)), float(rng.uniform(0.85, 1.25)))
+        return View(at, to, float(rng.uniform(30, 52)), lens)
+    palms = [p for pose in poses for p in pose.palm_m.values() if p is not None]
+    focus = palms[int(rng.integers(len(palms)))] if palms else np.array([0.0, 0.0, 1.2])
+    away = np.array([rng.normal(0, 0.3), rng.uniform(-0.9, -0.25), rng.uniform(0.5, 0.95)])
+    x, y, z = focus + away
+    to = (
+        float(focus[0] + rng.normal(0, 0.08)),
+        float(focus[1] + rng.normal(0.05, 0.08)),
+        float(focus[2] - 0.05),
+    )
+    return View((float(x), float(y), float(z)), to, float(rng.uniform(45, 65)), lens)

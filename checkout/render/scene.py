@@ -1,0 +1,403 @@
+"""One gondola with its products and shoppers, drawn by MuJoCo without a screen.
+
+World: metres; x along the gondola's face, y into the shelf (the aisle is y < 0), z up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from checkout.catalog import Catalog, Facing, Planogram
+from checkout.recording import Camera
+from checkout.render.people import SIDES, Build, Pose, body_xml, place_parts
+from checkout.render.products import DrawnProduct
+
+PLATE_M = 0.1016
+"""Published: plates are 4 inches wide (AutoCheckout competition, shared/data README)."""
+PLATES_PER_SHELF = 12
+PLATES_PER_FACING = 2
+DEPTH_M = 0.40
+SLOTS = 4
+"""Units that stand one behind the other on a facing."""
+SLOT_M = 0.095
+FIRST_SLOT_M = 0.055
+BOARD_M = 0.012
+SHELF_HEIGHTS_M = (0.52, 0.86, 1.18, 1.48)
+WIDTH_M = PLATES_PER_SHELF * PLATE_M
+HAND, ITEM, PERSON = 0, 1, 2
+LABELS = ("hand", "item", "person")
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera's place: where it is, what it looks at, its vertical field of view and its lens."""
+
+    position_m: tuple[float, float, float]
+    look_at_m: tuple[float, float, float]
+    fovy_deg: float
+    k1: float = 0.0
+    width: int = 640
+    height: int = 360
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """World to camera with OpenCV's axes (x right, y down, z forward)."""
+        forward = np.subtract(self.look_at_m, self.position_m)
+        forward = forward / np.linalg.norm(forward)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        if np.linalg.norm(right) < 1e-6:
+            right = np.array([1.0, 0.0, 0.0])
+        right = right / np.linalg.norm(right)
+        return np.stack([right, np.cross(forward, right), forward])
+
+    def calibration(self, camera: str, file: str, fps: float) -> Camera:
+        focal = 0.5 * self.height / np.tan(np.radians(self.fovy_deg) / 2)
+        matrix = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1.0]])
+        rotation = self.rotation
+        return Camera(
+            camera, file, fps, self.width, self.height, matrix, np.array([self.k1, 0.0, 0.0, 0.0, 0.0]),
+            rotation, -rotation @ np.array(self.position_m),
+        )  # fmt: skip
+
+    @cached_property
+    def _lens(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """For each pixel of the picture, where the ideal pinhole picture holds it."""
+        if self.k1 == 0.0:
+            return None
+        camera = self.calibration("", "", 1.0)
+        assert camera.matrix is not None
+        u, v = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
+        rays = camera.rays(np.column_stack([u.ravel(), v.ravel()])) @ self.rotation.T
+        ideal = rays[:, :2] / rays[:, 2:] @ camera.matrix[:2, :2].T + camera.matrix[:2, 2] - 0.5
+        shape = (self.height, self.width)
+        return ideal[:, 0].reshape(shape).astype(np.float32), ideal[:, 1].reshape(shape).astype(np.float32)
+
+    def through_lens(self, image: np.ndarray, *, smooth: bool) -> np.ndarray:
+        """Bend an ideal picture as the lens does."""
+        import cv2
+
+        if self._lens is None:
+            return image
+        how = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+        return np.asarray(cv2.remap(image, *self._lens, how, borderMode=cv2.BORDER_REPLICATE))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of a product: which drawn product it is, and its own weight."""
+
+    product: int
+    weight_g: float
+
+
+def make_planogram(products: Sequence[DrawnProduct], heights: Sequence[float]) -> Planogram:
+    """One product a facing of two plates; a look-alike group's products stand side by side."""
+    facings, index = [], 0
+    for shelf, height in enumerate(heights, start=1):
+        above = heights[shelf] if shelf < len(heights) else height + 0.34
+        for place in range(PLATES_PER_SHELF // PLATES_PER_FACING):
+            first = place * PLATES_PER_FACING
+            left = -WIDTH_M / 2 + first * PLATE_M
+            plates = tuple(f"g1.s{shelf}.p{first + i + 1}" for i in range(PLATES_PER_FACING))
+            facings.append(
+                Facing(
+                    f"g1.s{shelf}.f{place + 1}",
+                    products[index % len(products)].product.product,
+                    plates,
+                    (left, 0.0, height),
+                    (left + PLATES_PER_FACING * PLATE_M, DEPTH_M, above - BOARD_M),
+                )
+            )
+            index += 1
+    return Planogram(facings)
+
+
+class Scene:
+    """A gondola, its units and some shoppers; pose them, then take pictures.
+
+    Args:
+        products: what is sold; the planogram names them.
+        units: every unit that exists in the scene.
+        builds: the shoppers' looks.
+        rng: colours of the shop and its light.
+    """
+
+    def __init__(
+        self,
+        products: Sequence[DrawnProduct],
+        planogram: Planogram,
+        units: Sequence[Unit],
+        builds: Sequence[Build],
+        rng: np.random.Generator,
+        *,
+        heights: Sequence[float] = SHELF_HEIGHTS_M,
+    ) -> None:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+        import mujoco
+
+        self._mujoco = mujoco
+        self.products, self.planogram, self.units, self.builds = products, planogram, units, builds
+        self.catalog = Catalog(p.product for p in products)
+        xml, assets = _xml(products, units, builds, rng, heights)
+        self._model: Any = mujoco.MjModel.from_xml_string(xml, assets)
+        self._data: Any = mujoco.MjData(self._model)
+        self._renderer: Any = None
+        self._mocap = {
+            self._model.body(i).name: int(self._model.body_mocapid[i])
+            for i in range(self._model.nbody)
+            if self._model.body_mocapid[i] >= 0
+        }
+        self._label, self._instance = self._geom_owners()
+        self.view: View | None = None
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def place_unit(self, unit: int, centre_m: np.ndarray | None, yaw: float = 0.0) -> None:
+        """Stand a unit with the middle of its base at a point; None takes it out of sight."""
+        index = self._mocap[f"u{unit}"]
+        self._data.mocap_pos[index] = (0, 0, -20) if centre_m is None else centre_m
+        self._data.mocap_quat[index] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+
+    def place_shopper(self, shopper: int, pose: Pose | None) -> None:
+        """Pose a shopper; None takes them out of the scene."""
+        for part, (position, rotation) in self._parts(shopper, pose).items():
+            index = self._mocap.get(f"s{shopper}/{part}")
+            if index is not None:
+                self._data.mocap_pos[index] = position
+                quaternion = np.zeros(4)
+                self._mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).ravel())
+                self._data.mocap_quat[index] = quaternion
+
+    def _parts(self, shopper: int, pose: Pose | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        away = np.array([0.0, 0.0, -20.0])
+        if pose is None:
+            names = [n.split("/", 1)[1] for n in self._mocap if n.startswith(f"s{shopper}/")]
+            return {name: (away, np.eye(3)) for name in names}
+        parts = place_parts(self.builds[shopper], pose)
+        parts["basket"] = (basket_position(pose), np.eye(3))
+        return parts
+
+    def set_view(self, view: View) -> None:
+        """Aim the camera."""
+        rotation = view.rotation
+        back_up = np.column_stack([rotation[0], -rotation[1], -rotation[2]])
+        quaternion = np.zeros(4)
+        self._mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(back_up).ravel())
+        self._model.cam_pos[0], self._model.cam_quat[0] = view.position_m, quaternion
+        self._model.cam_fovy[0] = view.fovy_deg
+        self._mujoco.mj_camlight(self._model, self._data)
+        self.view = view
+
+    def set_light(self, key: float, fill: float, direction: np.ndarray) -> None:
+        """Strength of the shadowing and of the even light, and where the first comes from."""
+        self._model.light_diffuse[0] = key
+        self._model.light_diffuse[1] = fill
+        self._model.light_dir[0] = direction / np.linalg.norm(direction)
+
+    def update(self) -> None:
+        """Carry the poses into the model; call before pictures of a new moment."""
+        self._mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_comPos(self._model, self._data)
+        self._mujoco.mj_camlight(self._model, self._data)
+
+    def picture(self) -> np.ndarray:
+        """What the camera sees, uint8 [height, width, 3], RGB."""
+        assert self.view is not None
+        renderer = self._ready()
+        renderer.disable_segmentation_rendering()
+        renderer.update_scene(self._data, camera=0)
+        return self.view.through_lens(renderer.render(), smooth=True)
+
+    def instances(self) -> np.ndarray:
+        """Which instance each pixel shows, int32 [height, width]: see `owner`; -1 for the shop."""
+        assert self.view is not None
+        renderer = self._ready()
+        renderer.enable_segmentation_rendering()
+        renderer.update_scene(self._data, camera=0)
+        drawn = renderer.render()
+        geom = np.where(drawn[..., 1] == int(self._mujoco.mjtObj.mjOBJ_GEOM), drawn[..., 0], -1)
+        owner = np.where(geom >= 0, self._instance[geom], -1).astype(np.int32)
+        return self.view.through_lens(owner.astype(np.float32), smooth=False).astype(np.int32)
+
+    def owner(self, instance: int) -> tuple[int, str]:
+        """Label index and name of an instance: ("item", unit), ("hand", shopper and side), ("person", shopper)."""
+        n = len(self.units)
+        if instance < n:
+            return ITEM, f"u{instance}"
+        who, what = divmod(instance - n, 3)
+        return (PERSON, f"s{who + 1}") if what == 2 else (HAND, f"s{who + 1}.{SIDES[what]}")
+
+    def sees(self, origin_m: np.ndarray, point_m: np.ndarray, instance: int) -> bool:
+        """Whether nothing but the instance itself stands between a camera and a point."""
+        ray = point_m - origin_m
+        length = float(np.linalg.norm(ray))
+        hit = np.zeros(1, np.int32)
+        distance = self._mujoco.mj_ray(
+            self._model, self._data, origin_m, ray / length, None, 1, -1, hit, np.zeros(3)
+        )
+        if distance < 0 or distance >= length - 0.005:
+            return True
+        return bool(self._instance[hit[0]] == instance)
+
+    def hull_area_px(self, instance: int, view: View) -> float:
+        """Area of an item's or hand's projected outline, were nothing before it, pixels."""
+        import cv2
+
+        points = []
+        for geom in np.flatnonzero(self._instance == instance):
+            if self._data.geom_xpos[geom][2] < -5:
+                continue
+            rotation = self._data.geom_xmat[geom].reshape(3, 3)
+            if self._model.geom_dataid[geom] >= 0:
+                body = self._model.geom_bodyid[geom]
+                corners = self.products[self.units[instance].product].vertices
+                points.append(corners @ self._data.xmat[body].reshape(3, 3).T + self._data.xpos[body])
+            else:
+                points.append(
+                    _box_corners(self._model.geom_size[geom]) @ rotation.T + self._data.geom_xpos[geom]
+                )
+        pixels, depth = view.calibration("", "", 1.0).project(np.vstack(points))
+        if (depth < 0.05).any():
+            return float(view.width * view.height)
+        return float(cv2.contourArea(cv2.convexHull(pixels.astype(np.float32))))
+
+    def hand_instance(self, shopper: int, side: str) -> int:
+        return len(self.units) + 3 * shopper + SIDES.index(side)
+
+    def _ready(self) -> Any:
+        assert self.view is not None
+        if self._renderer is None:
+            self._renderer = self._mujoco.Renderer(self._model, self.view.height, self.view.width)
+        return self._renderer
+
+    def _geom_owners(self) -> tuple[np.ndarray, np.ndarray]:
+        label = np.full(self._model.ngeom, -1)
+        instance = np.full(self._model.ngeom, -1)
+        n = len(self.units)
+        for geom in range(self._model.ngeom):
+            name = self._model.body(int(self._model.geom_bodyid[geom])).name
+            if name.startswith("u"):
+                label[geom], instance[geom] = ITEM, int(name[1:])
+            elif name.startswith("s") and not name.endswith("/basket"):
+                who, part = name[1:].split("/", 1)
+                if part.startswith("hand-"):
+                    side = SIDES.index(part.split("-")[1])
+                    label[geom], instance[geom] = HAND, n + 3 * int(who) + side
+                else:
+                    label[geom], instance[geom] = PERSON, n + 3 * int(who) + 2
+        return label, instance
+
+
+def _box_corners(size: np.ndarray) -> np.ndarray:
+    """Corners of a capsule's or ellipsoid's box in its own axes; a capsule has (radius, half length)."""
+    half = np.array([size[0], size[0], size[0] + size[1]]) if size[2] == 0 else size
+    signs = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
+    return np.asarray(signs * half)
+
+
+def basket_position(pose: Pose) -> np.ndarray:
+    """Where a shopper's basket hangs: at the left, over the hip, metres."""
+    forward = np.array([-np.sin(pose.yaw), np.cos(pose.yaw), 0.0])
+    right = np.array([np.cos(pose.yaw), np.sin(pose.yaw), 0.0])
+    return np.array([*pose.at_m, 0.82]) - 0.36 * right + 0.06 * forward
+
+
+def slot_position(facing: Facing, slot: int, offset_m: float = 0.0) -> np.ndarray:
+    """Middle of the base of the unit in a facing's slot (0 is the front one), metres."""
+    assert facing.box_min_m is not None
+    assert facing.box_max_m is not None
+    x = 0.5 * (facing.box_min_m[0] + facing.box_max_m[0]) + offset_m
+    return np.array([x, facing.box_min_m[1] + FIRST_SLOT_M + slot * SLOT_M, facing.box_min_m[2]])
+
+
+def _xml(
+    products: Sequence[DrawnProduct],
+    units: Sequence[Unit],
+    builds: Sequence[Build],
+    rng: np.random.Generator,
+    heights: Sequence[float],
+) -> tuple[str, dict[str, bytes]]:
+    import cv2
+
+    assets: dict[str, bytes] = {}
+    asset, world = [], []
+    for index, product in enumerate(products):
+        assets[f"label{index}.png"] = cv2.imencode(".png", product.label[:, :, ::-1])[1].tobytes()
+        asset.append(f'<texture name="t{index}" type="2d" file="label{index}.png"/>')
+        shine = 0.5 if product.shape.kind in ("can", "bottle", "tin", "jar") else 0.15
+        asset.append(f'<material name="m{index}" texture="t{index}" specular="{shine}" shininess="0.4"/>')
+        asset.append(
+            f'<mesh name="mesh{index}" inertia="shell" vertex="{_flat(product.vertices)}"'
+            f' texcoord="{_flat(product.uv * [1, -1] + [0, 1])}" face="{" ".join(map(str, product.faces.ravel()))}"/>'
+        )
+    floor = np.clip(rng.uniform(0.35, 0.8) + rng.normal(0, 0.06, 3), 0, 1)
+    wall = np.clip(rng.uniform(0.35, 0.9) + rng.normal(0, 0.08, 3), 0, 1)
+    metal = rng.uniform(0.45, 0.95)
+    panel = np.clip(metal + rng.uniform(-0.25, 0.1, 3), 0.1, 1.0)
+    tile = " ".join(f"{v:.3f}" for v in floor)
+    joint = " ".join(f"{v * 0.85:.3f}" for v in floor)
+    asset.append(
+        f'<texture name="floor" type="2d" builtin="checker" rgb1="{tile}" rgb2="{joint}" width="128" height="128"/>'
+        '<material name="floor" texture="floor" texrepeat="8 8" specular="0.1"/>'
+    )
+    world.append('<geom type="plane" size="5 5 .1" material="floor"/>')
+    world.append(f'<geom type="box" size="5 0.02 1.6" pos="0 0.9 1.6" {_rgba(wall)}/>')
+    half = WIDTH_M / 2
+    world.append(f'<geom type="box" size="{half} 0.01 0.95" pos="0 {DEPTH_M + 0.015} 0.95" {_rgba(panel)}/>')
+    for x in (-half - 0.012, half + 0.012):
+        world.append(
+            f'<geom type="box" size="0.012 {DEPTH_M / 2} 0.95" pos="{x} {DEPTH_M / 2} 0.95"'
+            f" {_rgba(np.full(3, metal))}/>"
+        )
+    plinth = heights[0] - BOARD_M
+    world.append(
+        f'<geom type="box" size="{half} {DEPTH_M / 2 - 0.02} {plinth / 2}" pos="0 {DEPTH_M / 2 + 0.02} {plinth / 2}"'
+        f" {_rgba(panel * 0.7)}/>"
+    )
+    rail = rng.uniform(0.6, 1.0, 3)
+    for height in heights:
+        world.append(
+            f'<geom type="box" size="{half} {DEPTH_M / 2} {BOARD_M / 2}" pos="0 {DEPTH_M / 2} {height - BOARD_M / 2}"'
+            f" {_rgba(np.full(3, metal))}/>"
+        )
+        world.append(
+            f'<geom type="box" size="{half} 0.003 0.018" pos="0 -0.003 {height - 0.018}" {_rgba(rail)}/>'
+        )
+        for place in range(PLATES_PER_SHELF // PLATES_PER_FACING):
+            x = -half + (place + 0.5) * PLATES_PER_FACING * PLATE_M
+            world.append(
+                f'<geom type="box" size="0.03 0.002 0.013" pos="{x} -0.007 {height - 0.018}" rgba="1 1 .95 1"/>'
+            )
+    for index, unit in enumerate(units):
+        world.append(
+            f'<body name="u{index}" mocap="true" pos="0 0 -20"><geom type="mesh" mesh="mesh{unit.product}"'
+            f' material="m{unit.product}"/></body>'
+        )
+    world += [body_xml(f"s{i}", build) for i, build in enumerate(builds)]
+    xml = f"""<mujoco><compiler autolimits="true"/>
+    <visual><global offwidth="640" offheight="360"/><quality shadowsize="1024" offsamples="2"/>
+    <headlight ambient=".34 .34 .34" diffuse=".12 .12 .12" specular="0 0 0"/><map znear="0.02" zfar="30"/></visual>
+    <default><geom contype="0" conaffinity="0" group="0"/></default>
+    <asset><texture type="skybox" builtin="flat" rgb1=".75 .78 .8" width="16" height="16"/>{"".join(asset)}</asset>
+    <worldbody><light pos="0 -1.5 3.4" dir="0 0.4 -1" directional="true" diffuse=".5 .5 .5" specular=".3 .3 .3"/>
+    <light pos="0 -2 3" dir="0 0.6 -0.5" directional="true" castshadow="false" diffuse=".3 .3 .3" specular="0 0 0"/>
+    <camera name="view" mode="fixed" pos="0 -2 2"/>{"".join(world)}</worldbody></mujoco>"""
+    return xml, assets
+
+
+def _flat(values: np.ndarray) -> str:
+    return " ".join(f"{v:.5f}" for v in np.ravel(values))
+
+
+def _rgba(colour: np.ndarray) -> str:
+    r, g, b = np.clip(colour, 0, 1)
+    return f'rgba="{r:.3f} {g:.3f} {b:.3f} 1"'
