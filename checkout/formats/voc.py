@@ -42,7 +42,9 @@ def load_voc(folder: str | Path) -> Iterator[BoxedImage]:
             try:
                 box = [float(c) for c in corners]  # type: ignore[arg-type]
             except (TypeError, ValueError):
-                raise InputError(file, f"object[{index}].bndbox", f"{corners}, expected four numbers") from None
+                raise InputError(
+                    file, f"object[{index}].bndbox", f"{corners}, expected four numbers"
+                ) from None
             labels.append(item.findtext("name") or "")
             boxes.append(box)
         width, height = (int(float(root.findtext(f"size/{key}") or 0)) for key in ("width", "height"))
