@@ -191,7 +191,7 @@ def _mesh(shape: Shape, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _box(half_x: float, half_y: float, height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A carton: front and back carry a label panel each, the sides a strip of it, top and bottom its ground."""
     x, y, z = half_x, half_y, height
-    quads = [
+    quads: list[tuple[list[tuple[float, float, float]], tuple[float, float, float, float]]] = [
         ([(-x, -y, 0), (x, -y, 0), (x, -y, z), (-x, -y, z)], (0.0, 0.5, 0.0, 1.0)),
         ([(x, y, 0), (-x, y, 0), (-x, y, z), (x, y, z)], (0.5, 1.0, 0.0, 1.0)),
         ([(x, -y, 0), (x, y, 0), (x, y, z), (x, -y, z)], (0.02, 0.12, 0.0, 1.0)),
@@ -199,7 +199,9 @@ def _box(half_x: float, half_y: float, height: float) -> tuple[np.ndarray, np.nd
         ([(-x, -y, z), (x, -y, z), (x, y, z), (-x, y, z)], (0.02, 0.1, 0.9, 0.98)),
         ([(-x, y, 0), (x, y, 0), (x, -y, 0), (-x, -y, 0)], (0.02, 0.1, 0.9, 0.98)),
     ]
-    vertices, uv, faces = [], [], []
+    vertices: list[Any] = []
+    uv: list[Any] = []
+    faces: list[Any] = []
     for corners, (u0, u1, v0, v1) in quads:
         base = len(vertices)
         vertices += corners

@@ -112,6 +112,13 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="bgr24")
         self._container.mux(self._stream.encode(frame))
 
+    def finish(self) -> None:
+        """Write what the encoder still holds; call once, after the last picture."""
+        self._container.mux(self._stream.encode())
+
+    def close(self) -> None:
+        self._container.close()
+
     def __enter__(self) -> VideoWriter:
         return self
 
@@ -119,8 +126,8 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+            self.finish()
+        self.close()
 
 
 def _open(path: Path) -> Any:

@@ -210,14 +210,13 @@ class ShelfStepDetector:
         s, rate = self._s, self._rate
         at = round(peak.at)
         away = self._samples(s.half_gap_s + 0.1)
-        earlier = [round(o.at) + away for o in others if o.at < peak.at - 1]
-        later = [round(o.at) - away for o in others if o.at > peak.at + 1]
-        low = max([0, at - away - self._samples(s.measure_s), *earlier])
-        high = min([len(t), at + away + self._samples(s.measure_s), *later])
+        # Closer changes of the same plates belong to this one (its ringing), not to a neighbour.
+        earlier = [round(o.at) + away for o in others if o.at < peak.at - 1.5 * away]
+        later = [round(o.at) - away for o in others if o.at > peak.at + 1.5 * away]
         least = self._samples(0.1)
-        a1 = max(low + least, at - away)
-        b0 = min(high - least, at + away)
-        before, after = x[low : max(a1, low + 1)], x[min(b0, len(x) - 1) : max(high, b0 + 1)]
+        low = min(max([0, at - away - self._samples(s.measure_s), *earlier]), at - away - least)
+        high = max(min([len(t), at + away + self._samples(s.measure_s), *later]), at + away + least)
+        before, after = x[max(low, 0) : max(at - away, 1)], x[min(at + away, len(x) - 1) : high]
         change = after.mean(axis=0) - before.mean(axis=0)
         # Half of the samples count, because the noise of neighbouring samples is not independent.
         error = self._noise(x) * np.sqrt(2 / max(1, len(before)) + 2 / max(1, len(after)))
@@ -248,7 +247,7 @@ def _ramp(
     plates = list(peak.plates)
     low, high = before[:, plates].sum(axis=1).mean(), after[:, plates].sum(axis=1).mean()
     rows = slice(max(0, at - reach), min(len(t), at + reach + 1))
-    done = (signal[rows] - low) / (high - low) if high != low else np.zeros(0)
+    done = (signal[rows] - low) / (high - low if high != low else 1.0)
     times = t[rows]
     early = times[(done < 0.1) & (times <= t[at])]
     late = times[(done > 0.9) & (times >= t[at])]
