@@ -7,7 +7,11 @@ prints itself as a table, goes `to_pandas()` and `to_dict()`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sim.experiment import Comparison, FlowResult, compare, simulate
+    from sim.scenario import Scenario, load_scenario
 
 _PUBLIC = {
     "Comparison": "sim.experiment",
@@ -17,7 +21,7 @@ _PUBLIC = {
     "load_scenario": "sim.scenario",
     "simulate": "sim.experiment",
 }
-__all__ = list(_PUBLIC)
+__all__ = ["Comparison", "FlowResult", "Scenario", "compare", "load_scenario", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,407 @@
+"""The `checkout` command: every sub-command parses, calls one function, and prints.
+
+Commands of other packages (the simulator's) join through the entry-point group "checkout.commands",
+so that this package never imports them by name. Heavy modules are imported where they are used:
+`checkout --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from checkout import __version__
+from checkout.errors import InputError
+
+if TYPE_CHECKING:
+    from checkout.evaluation.report import EvaluationReport
+    from checkout.pipeline import Perceived
+
+EXTRAS = {
+    "vision": (
+        "torch",
+        "torchvision",
+        "ultralytics",
+        "cv2",
+        "openvino",
+        "lap",
+        "av",
+        "supervision",
+        "faster_coco_eval",
+    ),
+    "render": ("mujoco",),
+}
+Progress = Callable[[str, float], None]
+
+app = typer.Typer(
+    help="From shelf video and load cells to receipts, and from receipts to human reviews per 1,000 sales.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+import_app = typer.Typer(help="Turn other people's recordings into recording folders.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
+
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option("--detector", metavar="WEIGHTS", help="A .pt, .onnx or OpenVINO folder; else the shipped."),
+]
+SensorsOption = Annotated[
+    str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"checkout {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@import_app.command("aifi")
+def import_aifi_command(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with plate_data.json, planogram.json, products.json ...")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Recording folder to make.")],
+    force: ForceOption = False,
+) -> None:
+    """The AutoCheckout competition's load cells, planogram and tracked people."""
+    from checkout.formats.aifi import import_aifi
+
+    with progress_bar() as tell:
+        tell("importing", 0.0)
+        recording = import_aifi(source, out, force=force)
+    plates = recording.plates
+    typer.echo(
+        f"{out}: {plates.shape[1]} plates for {plates.index[-1]:.1f} s, {len(recording.planogram)} facings,"
+        f" {len(recording.catalog)} products, {len(recording.entries)} shopper(s)"
+    )
+
+
+@app.command("render")
+def render_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the recordings.")],
+    set_name: Annotated[str, typer.Option("--set", help="shipped or val.")] = "shipped",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
+    no_video: Annotated[
+        bool, typer.Option("--no-video", help="Only truth and plates; seconds instead of minutes.")
+    ] = False,
+    force: ForceOption = False,
+) -> None:
+    """Render a set of recordings from its seeds; finished ones are kept, so a killed run goes on."""
+    from checkout.render.recordings import render_set
+
+    with progress_bar() as tell:
+        paths = render_set(set_name, out, workers=workers, force=force, video=not no_video, progress=tell)
+    for path in paths:
+        typer.echo(str(path))
+
+
+@app.command("train")
+def train_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for weights, model card and working files.")],
+    frames: Annotated[int, typer.Option(min=16, help="Rendered training frames.")] = 1100,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the frames.")] = 10,
+    imgsz: Annotated[int, typer.Option(min=64, help="Longer side of the network's picture, pixels.")] = 416,
+    seed: int = 1,
+    real: Annotated[
+        list[Path] | None, typer.Option("--real", help="Real boxed frames (Pascal VOC); repeatable.")
+    ] = None,
+    real_test: Annotated[Path | None, typer.Option(help="Such frames that are only scored.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Ultralytics checkpoint to start from; else from scratch.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    device: Annotated[str | None, typer.Option(help="cpu, 0, ...; else what Ultralytics chooses.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Train the detector of hands, items and people on rendered and real frames."""
+    from checkout.vision.training import train
+
+    with progress_bar() as tell:
+        made = train(
+            out, frames=frames, epochs=epochs, imgsz=imgsz, seed=seed, real=tuple(real or ()), real_test=real_test,
+            weights=weights, resume=resume, workers=workers, device=device, force=force, progress=tell,
+        )  # fmt: skip
+    typer.echo(f"{made}, model card {made.with_suffix('.md')}")
+
+
+@app.command("receipts")
+def receipts_command(
+    recording: Annotated[Path | None, typer.Argument(help="Recording folder.")] = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", help="A plain video instead of a recording.")
+    ] = None,
+    sensors: SensorsOption = "vision,plates",
+    detector: DetectorOption = None,
+    annotate: Annotated[Path | None, typer.Option(help="Write the video with what was seen.")] = None,
+    item_threshold: Annotated[
+        float, typer.Option(help="Item confidence under which a sale is reviewed.")
+    ] = 0.9,
+    action_threshold: Annotated[float, typer.Option(help="The same for the action.")] = 0.9,
+    shopper_threshold: Annotated[float, typer.Option(help="The same for the shopper.")] = 0.9,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Turn a recording (or a plain video) into shelf events and receipts."""
+    from checkout.pipeline import perceive, perceive_video
+    from checkout.recording import Recording
+    from checkout.review import ReviewPolicy
+
+    if (recording is None) == (video is None):
+        raise InputError("receipts", "", "expected a recording folder or --video FILE, and not both")
+    _writable(to_json, annotate, force=force)
+    policy = ReviewPolicy(item_threshold, action_threshold, shopper_threshold)
+    with progress_bar() as tell:
+        if video is not None:
+            seen = perceive_video(
+                video, detector=detector, policy=policy, progress=tell, annotate=annotate, force=force
+            )
+            names = {}
+        else:
+            assert recording is not None
+            opened = Recording.open(recording)
+            seen = perceive(
+                opened, detector=detector, policy=policy, sensors=_list(sensors), progress=tell, annotate=annotate,
+                force=force,
+            )  # fmt: skip
+            names = {p.product: p.name for p in opened.catalog.values()}
+    if not write_json(seen.to_dict(), to_json, force=force):
+        _print_receipts(seen, names)
+    if annotate is not None:
+        typer.echo(f"annotated video: {annotate}", err=True)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    recordings: Annotated[list[Path], typer.Argument(help="Recording folders with truth.")],
+    profile: Annotated[Path | None, typer.Option(help="Write the perception profile here.")] = None,
+    fit_confidence: Annotated[
+        Path | None,
+        typer.Option(help="Fit the confidences' calibration on these recordings and add it to this file."),
+    ] = None,
+    sensors: SensorsOption = "vision,plates",
+    detector: DetectorOption = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Judge perception by the truth: detections, shelf events, receipts, calibration; and fit a profile."""
+    from checkout.evaluation.report import evaluate
+    from checkout.pipeline import ConfidenceMap
+
+    _writable(to_json, profile, force=force)
+    with progress_bar() as tell:
+        report = evaluate(
+            [p for p in recordings if p.is_dir() or not p.exists()],
+            detector=detector,
+            sensors=_list(sensors),
+            confidence=ConfidenceMap() if fit_confidence else None,
+            progress=tell,
+        )
+    if profile is not None:
+        report.profile().save(profile, force=force)
+    if fit_confidence is not None:
+        from checkout.evaluation.calibration import save_confidence
+
+        save_confidence(fit_confidence, report)
+    if not write_json(report.to_dict(), to_json, force=force):
+        print_evaluation(report)
+    for path, reason in report.failed.items():
+        typer.echo(f"error: {path} was left out: {reason}", err=True)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on standard error that is there only while it is needed; nothing is drawn where no terminal is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def tell(what: str, share: float) -> None:
+            bar.update(task, description=what, completed=share)
+
+        yield tell
+
+
+def write_json(document: dict[str, Any], target: str | None, *, force: bool = False) -> bool:
+    """Write JSON to a file or, for "-", to standard output; says whether standard output is taken by it."""
+    from checkout.output import new_file
+
+    if target is None:
+        return False
+    text = json.dumps(document, indent=1, allow_nan=False, default=float) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return True
+    with new_file(target, force=force) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return False
+
+
+def _writable(*targets: str | Path | None, force: bool) -> None:
+    """Refuse before the work is done, not after."""
+    from checkout.output import check_free
+
+    for target in targets:
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _print_receipts(seen: Perceived, names: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    events = Table(title=f"{seen.recording_id}: shelf events", title_justify="left")
+    for name in ("time", "action", "units", "product", "shopper", "item", "action sure", "shopper sure"):
+        events.add_column(name, justify="left" if name in ("action", "product", "shopper") else "right")
+    for e in seen.events:
+        events.add_row(
+            f"{e.t_s:.1f} s", e.action, str(e.quantity), names.get(e.product) or e.product, e.shopper,
+            f"{e.item_confidence:.2f}", f"{e.action_confidence:.2f}", f"{e.shopper_confidence:.2f}",
+        )  # fmt: skip
+    bills = Table(title="receipts", title_justify="left")
+    for name in ("shopper", "units", "product", "confidence", "decision"):
+        bills.add_column(name, justify="right" if name in ("units", "confidence") else "left")
+    for r in seen.receipts:
+        decision = r.decision if not r.reasons else f"{r.decision}: {r.reasons[0]}"
+        if len(r.reasons) > 1:
+            decision += f" (and {len(r.reasons) - 1} more)"
+        if not r.lines:
+            bills.add_row(r.shopper, "", "nothing", "", decision)
+        for index, line in enumerate(r.lines):
+            name = names.get(line.product) or line.product
+            bills.add_row(
+                r.shopper if index == 0 else "", str(line.quantity), f"{name} [{line.product}]" if names else name,
+                f"{line.confidence:.2f}", decision if index == 0 else "",
+            )  # fmt: skip
+    console.print(events, markup=False) if seen.events else console.print(
+        f"{seen.recording_id}: no shelf event"
+    )
+    console.print(bills)
+    for warning in seen.warnings:
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def print_evaluation(report: EvaluationReport) -> None:
+    """The report as tables on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    r = report.receipts
+    console.print(
+        f"{len(report.recordings)} recordings, {len(report.judged)} judged events,"
+        f" {report.shopper_minutes:.1f} shopper-minutes; detector {report.detector}, sensors {'+'.join(report.sensors)}"
+    )
+    if report.detections:
+        table = Table(title="detections (faster-coco-eval)", title_justify="left")
+        for name in ("class", "boxes", "mAP50", "mAP50-95"):
+            table.add_column(name, justify="left" if name == "class" else "right")
+        for d in report.detections:
+            table.add_row(d.label, str(d.boxes), f"{d.map50:.3f}", f"{d.map50_95:.3f}")
+        console.print(table)
+    table = Table(title="shelf events (95 % interval: bootstrap over recordings)", title_justify="left")
+    for name in ("right in", "within", "precision", "recall", "F1", "F1 95 %"):
+        table.add_column(name, justify="left" if name == "right in" else "right")
+    for e in report.events:
+        interval = f"{e.f1_ci95[0]:.3f}-{e.f1_ci95[1]:.3f}" if e.f1_ci95 else ""
+        table.add_row(
+            e.kind, f"{e.tolerance_s:g} s", f"{e.precision:.3f}", f"{e.recall:.3f}", f"{e.f1:.3f}", interval
+        )
+    console.print(table)
+    table = Table(title="receipts", title_justify="left")
+    for name in ("measure", "value"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    association = "none billed" if r.association_accuracy is None else f"{r.association_accuracy:.3f}"
+    for name, value in (
+        ("unit-level F1 (competition)", f"{r.unit_f1:.3f}"),
+        ("association accuracy", association),
+        ("fully right receipts", f"{r.fully_right:.3f} of {r.receipts}"),
+        ("sent to review", f"{r.review_rate:.3f}"),
+        ("wrong and not reviewed", f"{r.escape_rate:.3f}"),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+    table = Table(title="calibration of the confidences", title_justify="left")
+    for name in ("aspect", "events", "ECE", "95 %", "Brier"):
+        table.add_column(name, justify="left" if name == "aspect" else "right")
+    for c in report.calibration:
+        table.add_row(
+            c.aspect,
+            str(c.events),
+            f"{c.ece:.3f}",
+            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}",
+            f"{c.brier:.3f}",
+        )
+    console.print(table)
+    outcomes = ", ".join(f"{count} {name}" for name, count in report.judged["outcome"].value_counts().items())
+    console.print(f"outcomes: {outcomes}")
+    for warning in report.warnings:
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _add_plug_ins() -> None:
+    for entry in sorted(entry_points(group="checkout.commands"), key=lambda e: e.name):
+        for command in entry.load().registered_commands:
+            app.registered_commands.append(command)
+
+
+def main() -> None:
+    """Console entry: faults of the input end with one line on standard error and exit code 2."""
+    _add_plug_ins()
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        sys.exit(_fail(str(error)))
+    except ModuleNotFoundError as error:
+        name = (error.name or "").split(".")[0]
+        extra = next((extra for extra, modules in EXTRAS.items() if name in modules), None)
+        if extra is None:
+            raise
+        sys.exit(_fail(f'{name} is not installed; run: pip install "checkout-simulator[{extra}]"'))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+__all__ = ["app", "main", "print_evaluation", "progress_bar", "write_json"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Judging perception by the truth: detections, shelf events, receipts, calibration, and the profile."""

@@ -1,0 +1,131 @@
+"""Whether a confidence of 0.9 is right nine times in ten: ECE, Brier score, reliability; and fitting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from checkout.output import new_file
+from checkout.pipeline import ConfidenceMap
+
+if TYPE_CHECKING:
+    from checkout.evaluation.report import EvaluationReport
+
+ASPECTS = ("item", "action", "shopper")
+PRIOR = 2.0
+"""Assumed: weight of leaving a confidence as it is when fitting its map (a ridge towards a = 0, b = 1)."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One aspect's calibration.
+
+    Attributes:
+        ece: expected calibration error over bins of equal mass (Naeini et al. 2015), with a bootstrap interval.
+        reliability: one row a bin: confidence, right (share), count.
+    """
+
+    aspect: str
+    ece: float
+    ece_ci95: tuple[float, float]
+    brier: float
+    events: int
+    reliability: pd.DataFrame
+
+
+def calibration_of(
+    judged: pd.DataFrame, *, bins: int = 10, resamples: int = 500, seed: int = 1
+) -> list[Calibration]:
+    """Calibration of the three confidences over judged events (`events.judged_table`); missed ones have none.
+
+    Item and shopper are judged where the event happened, the action over all that was perceived.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for aspect in ASPECTS:
+        rows = perceived_rows(judged, aspect)
+        if rows.empty:
+            continue
+        p = rows[f"{aspect}_confidence"].to_numpy(float)
+        y = rows[f"{aspect}_right"].to_numpy(float)
+        draws = rng.integers(len(p), size=(resamples, len(p)))
+        spread = [expected_calibration_error(p[d], y[d], bins) for d in draws]
+        low, high = np.quantile(spread, [0.025, 0.975])
+        groups = _bins(p, bins)
+        table = pd.DataFrame({"confidence": p, "right": y}).groupby(groups)
+        reliability = table.mean().assign(count=table.size()).reset_index(drop=True)
+        found.append(
+            Calibration(
+                aspect,
+                expected_calibration_error(p, y, bins),
+                (float(low), float(high)),
+                float(np.mean((p - y) ** 2)),
+                len(p),
+                reliability,
+            )
+        )
+    return found
+
+
+def perceived_rows(judged: pd.DataFrame, aspect: str) -> pd.DataFrame:
+    """The judged events whose confidence in an aspect can be checked."""
+    seen = judged[judged["outcome"] != "missed"]
+    return seen if aspect == "action" else seen[seen["outcome"] != "phantom"]
+
+
+def expected_calibration_error(p: np.ndarray, y: np.ndarray, bins: int = 10) -> float:
+    """Mean gap between confidence and share right, over bins of equal mass, weighted by their size."""
+    groups = _bins(p, bins)
+    return float(
+        sum(
+            abs(p[groups == g].mean() - y[groups == g].mean()) * np.mean(groups == g)
+            for g in np.unique(groups)
+        )
+    )
+
+
+def _bins(p: np.ndarray, bins: int) -> np.ndarray:
+    rank = np.argsort(np.argsort(p, kind="stable"), kind="stable")
+    return np.asarray(rank * min(bins, len(p)) // len(p))
+
+
+def fit_confidence(judged: pd.DataFrame) -> ConfidenceMap:
+    """The map sigmoid(a + b logit p) of each aspect that fits judged events best (Platt 1999), with a weak prior."""
+    from scipy.optimize import minimize
+
+    maps = {}
+    for aspect in ASPECTS:
+        rows = perceived_rows(judged, aspect)
+        p = rows[f"{aspect}_confidence"].to_numpy(float).clip(1e-6, 1 - 1e-6)
+        y = rows[f"{aspect}_right"].to_numpy(float)
+        # Platt's targets keep a perfect record from asking for certainty.
+        target = np.where(y > 0, (y.sum() + 1) / (y.sum() + 2), 1 / (len(y) - y.sum() + 2))
+        x = np.log(p / (1 - p))
+
+        def loss(ab: np.ndarray, x: np.ndarray = x, target: np.ndarray = target) -> float:
+            z = ab[0] + ab[1] * x
+            likelihood = np.sum(np.logaddexp(0, z) - target * z)
+            return float(likelihood + 0.5 * PRIOR * (ab[0] ** 2 + (ab[1] - 1) ** 2))
+
+        a, b = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead").x
+        maps[aspect] = (float(a), float(max(b, 0.0)))
+    return ConfidenceMap(**maps)
+
+
+def save_confidence(path: Path, report: EvaluationReport) -> None:
+    """Fit the confidences' map on an evaluation and keep it beside those of other sensor sets in one file."""
+    document: dict[str, Any] = {"schema": 1, "maps": {}, "fitted_on": {}}
+    if path.is_file():
+        document = json.loads(path.read_text(encoding="utf-8"))
+    sensors = "+".join(sorted(report.sensors))
+    document["maps"][sensors] = {
+        name: [round(v, 4) for v in values] for name, values in vars(fit_confidence(report.judged)).items()
+    }
+    document["fitted_on"][sensors] = {"detector": report.detector, "recordings": list(report.recordings)}
+    with new_file(path, force=True) as draft:
+        draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

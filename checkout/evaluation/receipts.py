@@ -1,0 +1,77 @@
+"""Receipts against the truth, as the AutoCheckout competition scored them, and what review made of them.
+
+A unit is a true positive when product and shopper are right, a false positive when it is on a
+receipt with a wrong product or shopper, a false negative when a true unit is missing;
+F1 = 2 TP / (units on receipts + true units) per case, then averaged; two empty receipts score 1.
+Association accuracy is right units / units on receipts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from checkout.events import Receipt
+
+
+@dataclass(frozen=True)
+class ReceiptScores:
+    """Scores of several cases.
+
+    Attributes:
+        unit_f1: mean over the cases of the competition's F1.
+        association_accuracy: right units over units on receipts, all cases together; None without units.
+        fully_right: share of receipts that are right to the unit.
+        receipts: how many receipts (one a shopper).
+        review_rate: share of them that go to review.
+        escape_rate: share of them that are wrong and charged without a review.
+    """
+
+    unit_f1: float
+    association_accuracy: float | None
+    fully_right: float
+    cases_fully_right: float
+    receipts: int
+    review_rate: float
+    escape_rate: float
+
+
+@dataclass
+class ReceiptMetric:
+    """Collects cases (recordings), then scores all of them."""
+
+    _f1: list[float] = field(default_factory=list)
+    _right_units: int = 0
+    _billed_units: int = 0
+    _receipts: list[tuple[bool, bool]] = field(default_factory=list)
+
+    def update(self, true: Sequence[Receipt], perceived: Sequence[Receipt]) -> None:
+        """Add one case."""
+        want = {r.shopper: Counter(r.quantities) for r in true}
+        got = {r.shopper: Counter(r.quantities) for r in perceived}
+        decision = {r.shopper: r.decision for r in perceived}
+        shoppers = [*want, *(s for s in got if s not in want)]
+        right = billed = truth = 0
+        for shopper in shoppers:
+            w, g = want.get(shopper, Counter()), got.get(shopper, Counter())
+            right += (w & g).total()
+            billed += g.total()
+            truth += w.total()
+            if shopper in want or g:
+                self._receipts.append((w == g, decision.get(shopper) == "review"))
+        self._f1.append(2 * right / (billed + truth) if billed + truth else 1.0)
+        self._right_units += right
+        self._billed_units += billed
+
+    def compute(self) -> ReceiptScores:
+        n = max(1, len(self._receipts))
+        return ReceiptScores(
+            unit_f1=sum(self._f1) / max(1, len(self._f1)),
+            association_accuracy=self._right_units / self._billed_units if self._billed_units else None,
+            fully_right=sum(right for right, _ in self._receipts) / n,
+            cases_fully_right=sum(f == 1.0 for f in self._f1) / max(1, len(self._f1)),
+            receipts=len(self._receipts),
+            review_rate=sum(reviewed for _, reviewed in self._receipts) / n,
+            escape_rate=sum(not right and not reviewed for right, reviewed in self._receipts) / n,
+        )

@@ -1,0 +1,1 @@
+"""Other people's recordings: one foreign format a module."""

@@ -1,0 +1,1 @@
+"""The recordings' maker: a small store with shoppers, filmed and weighed, with its exact truth."""

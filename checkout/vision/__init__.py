@@ -1,0 +1,1 @@
+"""Seeing: from pixels to hands, items, people and shelf moments."""

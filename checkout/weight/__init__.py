@@ -1,0 +1,1 @@
+"""Weighing: from load-cell samples to weight steps."""
