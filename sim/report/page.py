@@ -147,14 +147,15 @@ def _headline(comparisons: Mapping[str, Comparison]) -> str:
                     name=f"{flow}: {metric.split('_')[0]}",
                     x=[name for name, _ in kept],
                     y=[e.mean for _, e in kept],
-                    error_y={"type": "data", "array": [e.half_width for _, e in kept]},
+                    error_y={"type": "data", "array": [e.half_width for _, e in kept], "color": GREY},
                     marker={"color": COLOURS.get(flow, GREY), "pattern": {"shape": pattern}},
                 )
     figure.update_layout(barmode="group", yaxis_title="per 1,000 sales")
     return (
         "<h1>How many of 1,000 sales does a human have to look at?</h1>"
         '<p class="soft">Simulated from what perception did on recorded video and load cells. In mid-2022 Just '
-        "Walk Out needed about 700 reviews per 1,000 sales, against a target of 20-50 (The Batch, after The Information).</p>"
+        "Walk Out needed about 700 reviews per 1,000 sales, against a target of 20-50 (The Batch, after The "
+        "Information).</p>"
         f"<ul>{''.join(said)}</ul>{_chart(figure)}"
         '<p class="soft">Reviews happen before a sale is charged; interventions are an attendant\'s help at a cart; '
         "escapes are wrong bills that nobody looked at. Bars: 95 % intervals.</p>"
@@ -300,7 +301,8 @@ def _provenance(comparisons: Mapping[str, Comparison], profile: PerceptionProfil
         "<section><h2>How each number was obtained</h2>"
         "<p>Perception was measured on the recordings below; the profile's own sampling error is part of every "
         "interval (a Bayesian bootstrap a replication). Every parameter of a scenario is tagged published or assumed "
-        f'in its file and in sim/scenario.py.</p><div class="wide"><table>{body}</table></div><ul>{recordings}</ul></section>'
+        f"in its file and in sim/scenario.py.</p>"
+        f'<div class="wide"><table>{body}</table></div><ul>{recordings}</ul></section>'
     )
 
 
