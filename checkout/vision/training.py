@@ -19,6 +19,8 @@ from checkout.vision.detector import CLASSES, SHIPPED_NAME
 
 ARCHITECTURE = "yolo26n.yaml"
 VALIDATION_SHARE = 0.08
+BATCH = 8
+"""Frames a step. Ultralytics would gather gradients up to 64 frames, too few steps for a short training."""
 REAL_REPEATS = 3
 """Assumed: each real frame stands this many times in an epoch, so that few real frames are not drowned."""
 
@@ -82,7 +84,8 @@ def train(
             data=str(work / "data" / "data.yaml"),
             epochs=epochs,
             imgsz=imgsz,
-            batch=16,
+            batch=BATCH,
+            nbs=BATCH,
             seed=seed,
             device=device,
             workers=0,
@@ -93,7 +96,7 @@ def train(
             exist_ok=True,
             amp=device is not None and device != "cpu",
             optimizer="AdamW",
-            lr0=0.002,
+            lr0=0.0015,
             warmup_epochs=1.0,
             cos_lr=True,
             close_mosaic=max(1, epochs // 5),

@@ -1,0 +1,1 @@
+"""Speed and accuracy figures, each printed by one command."""
