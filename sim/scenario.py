@@ -17,6 +17,7 @@ from checkout.catalog import check_schema, read_yaml
 from checkout.errors import InputError, nearest
 
 SCENARIO_SCHEMA = 1
+BINOMIAL_MOST = 5
 
 
 class Part(BaseModel):
@@ -28,10 +29,11 @@ class Part(BaseModel):
 class Items(Part):
     """Units in a basket.
 
-    `lognormal` needs the median besides the mean and rounds up; `poisson` is cut off at zero.
+    `lognormal` needs the median besides the mean and rounds up; `poisson` is cut off at zero;
+    `binomial` is one unit and up to four more, for small baskets without a tail.
     """
 
-    distribution: Literal["lognormal", "poisson"] = "lognormal"
+    distribution: Literal["lognormal", "poisson", "binomial"] = "lognormal"
     mean: float = Field(10.7, gt=1.0, le=200.0, description="published: VideoMining, 10.7 items, supermarket")
     median: float | None = Field(
         None, gt=0.5, le=200.0, description="published: VideoMining, half of visits 5 or fewer"
@@ -41,6 +43,8 @@ class Items(Part):
     def _median_fits(self) -> Self:
         if self.distribution == "lognormal" and (self.median is None or self.median >= self.mean):
             raise ValueError("a lognormal basket needs a median below its mean")
+        if self.distribution == "binomial" and self.mean > BINOMIAL_MOST:
+            raise ValueError(f"a binomial basket has at most {BINOMIAL_MOST} units, so its mean is too large")
         return self
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.scenario import Items, Scenario
+from sim.scenario import BINOMIAL_MOST, Items, Scenario
 
 
 class Reach(NamedTuple):
@@ -119,6 +119,9 @@ def draw_items(items: Items, size: int, rng: np.random.Generator) -> np.ndarray:
 
         rate = _truncated_rate(items.mean)
         return np.asarray(poisson.ppf(rng.uniform(np.exp(-rate), 1.0, size), rate), dtype=int)
+    if items.distribution == "binomial":
+        more = BINOMIAL_MOST - 1
+        return np.asarray(1 + rng.binomial(more, (items.mean - 1) / more, size))
     assert items.median is not None
     sigma = _lognormal_sigma(items.mean, items.median)
     return np.maximum(1, np.ceil(items.median * np.exp(sigma * rng.standard_normal(size)))).astype(int)
