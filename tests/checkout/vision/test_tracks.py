@@ -1,0 +1,113 @@
+"""Shoppers on the floor and hands at facings, with cameras whose geometry is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from checkout.catalog import Facing, Planogram
+from checkout.recording import Camera, Entry
+from checkout.render.scene import View
+from checkout.vision.detector import CLASSES, Detections
+from checkout.vision.tracks import (
+    BODY_HEIGHT_M,
+    BoxTracker,
+    HandSighting,
+    PositionsNearness,
+    ShopperTracker,
+    SightingsNearness,
+    floor_points,
+)
+
+ABOVE = View((0.0, -0.9, 2.7), (0.0, -0.2, 1.0), 50.0, k1=-0.06).calibration("cam0", "cam0.mp4", 12)
+ASIDE = View((1.0, -1.5, 2.3), (0.0, 0.0, 1.0), 45.0).calibration("cam1", "cam1.mp4", 12)
+PLANOGRAM = Planogram(
+    [
+        Facing("g1.s1.f1", "cola", ("g1.s1.p1",), (-0.4, 0.0, 1.2), (-0.2, 0.4, 1.5)),
+        Facing("g1.s1.f2", "tea", ("g1.s1.p2",), (0.2, 0.0, 1.2), (0.4, 0.4, 1.5)),
+    ]
+)
+
+
+def boxes(label: str, *centres: tuple[float, float], size: float = 40.0) -> Detections:
+    xyxy = np.array([(x - size, y - size, x + size, y + size) for x, y in centres], np.float32).reshape(-1, 4)
+    return Detections(xyxy, np.full(len(xyxy), 0.9, np.float32), np.full(len(xyxy), CLASSES.index(label)))
+
+
+def seen_at(camera: Camera, x: float, y: float, z: float) -> tuple[float, float]:
+    pixels, _ = camera.project(np.array([[x, y, z]]))
+    return float(pixels[0, 0]), float(pixels[0, 1])
+
+
+def test_a_person_box_is_placed_on_the_floor() -> None:
+    for camera in (ABOVE, ASIDE):
+        box = boxes("person", seen_at(camera, 0.3, -0.5, BODY_HEIGHT_M))
+        assert floor_points(camera, box.boxes_xyxy, BODY_HEIGHT_M)[0] == pytest.approx([0.3, -0.5], abs=0.01)
+
+
+def test_shoppers_keep_their_names_while_they_walk_past_each_other() -> None:
+    tracker = ShopperTracker([Entry("anna", 0.0, (-1.0, -0.5)), Entry("ben", 0.0, (1.0, -1.0))])
+    for frame in range(49):
+        t_s = frame / 12
+        x = -1.0 + 0.5 * t_s
+        people = boxes(
+            "person", seen_at(ABOVE, x, -0.5, BODY_HEIGHT_M), seen_at(ABOVE, -x, -1.0, BODY_HEIGHT_M)
+        )
+        tracker.update(ABOVE, t_s, people)
+    places = tracker.places(4.0)
+    assert places["anna"] == pytest.approx([1.0, -0.5], abs=0.15)
+    assert places["ben"] == pytest.approx([-1.0, -1.0], abs=0.15)
+
+
+def test_nobody_is_known_before_the_entry_scan() -> None:
+    tracker = ShopperTracker([Entry("anna", 5.0, (0.0, -0.5))])
+    assert tracker.places(1.0) == {}
+    assert set(tracker.places(5.0)) == {"anna"}
+
+
+def test_a_hand_belongs_to_the_shopper_whose_shoulder_is_near() -> None:
+    tracker = ShopperTracker([Entry("anna", 0.0, (-0.35, -0.5)), Entry("ben", 0.0, (0.35, -0.5))])
+    x, y = seen_at(ABOVE, -0.3, -0.05, 1.3)
+    owners = tracker.owners(ABOVE, 0.0, np.array([x - 10, y - 10, x + 10, y + 10]))
+    assert sum(owners.values()) == pytest.approx(1.0)
+    assert owners["anna"] > 0.75
+
+
+def sighting(
+    camera: Camera, shopper: dict[str, float], at: tuple[float, float, float], t_s: float
+) -> HandSighting:
+    x, y = seen_at(camera, *at)
+    return HandSighting(camera.camera, t_s, 1, (x - 8, y - 8, x + 8, y + 8), 0.9, shopper, 0.0)
+
+
+def test_the_hand_that_was_at_the_facing_is_the_closest() -> None:
+    sightings = [
+        sighting(camera, {who: 1.0}, at, 5.0)
+        for camera in (ABOVE, ASIDE)
+        for who, at in (("anna", (-0.3, 0.05, 1.3)), ("ben", (0.3, 0.05, 1.3)))
+    ]
+    near = SightingsNearness(PLANOGRAM, [ABOVE, ASIDE], sightings)
+    at_cola = near.closeness("g1.s1.f1", 4.8, 5.2)
+    assert at_cola["anna"] > 0.8
+    assert at_cola["ben"] < 0.1
+    assert near.closeness("g1.s1.f1", 8.0, 9.0) == {}
+
+
+def test_tracked_positions_say_the_same() -> None:
+    rows = [(5.0, "anna", "left_hand", -0.3, 0.1, 1.3), (5.0, "ben", "right_hand", 0.3, -0.4, 1.3)]
+    near = PositionsNearness(
+        PLANOGRAM, pd.DataFrame(rows, columns=["t_s", "shopper", "part", "x_m", "y_m", "z_m"])
+    )
+    found = near.closeness("g1.s1.f1", 4.9, 5.1)
+    assert found["anna"] == pytest.approx(1.0)
+    assert found["ben"] < 0.01
+
+
+def test_a_hand_keeps_its_track() -> None:
+    tracker = BoxTracker()
+    tracks = set()
+    for frame in range(10):
+        found = tracker.update(boxes("hand", (100.0 + 6 * frame, 100.0), size=15.0), (360, 640))
+        tracks |= {track for track, _ in found}
+    assert len(tracks) == 1
