@@ -187,19 +187,26 @@ def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: l
 
 
 def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
-    """An overhead, an oblique, or a close camera."""
+    """An overhead or an oblique camera, of the whole shelf or zoomed in on a hand, or a close one."""
     kind = rng.uniform()
     lens = float(rng.uniform(-0.14, 0.02))
+    palms = [p for pose in poses for p in pose.palm_m.values() if p is not None]
+    focus = palms[int(rng.integers(len(palms)))] if palms else np.array([0.0, 0.0, 1.2])
+    # Half of the mounted cameras are zoomed in on a hand, because hands are few and small in whole views.
+    near = (float(focus[0] + rng.normal(0, 0.12)), float(focus[1] + rng.normal(0, 0.1)), float(focus[2]))
+    zoomed = rng.uniform() < 0.5
     if kind < 0.4:
         at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.3, -0.5)), float(rng.uniform(2.25, 3.0)))
         to = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.35, 0.05)), float(rng.uniform(0.8, 1.2)))
-        return View(at, to, float(rng.uniform(36, 60)), lens)
-    if kind < 0.74:
+        return View(
+            at, near if zoomed else to, float(rng.uniform(18, 32) if zoomed else rng.uniform(36, 60)), lens
+        )
+    if kind < 0.8:
         at = (float(rng.uniform(-1.7, 1.7)), float(rng.uniform(-2.2, -1.1)), float(rng.uniform(1.7, 2.7)))
         to = (float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.2, 0.1)), float(rng.uniform(0.85, 1.25)))
-        return View(at, to, float(rng.uniform(30, 52)), lens)
-    palms = [p for pose in poses for p in pose.palm_m.values() if p is not None]
-    focus = palms[int(rng.integers(len(palms)))] if palms else np.array([0.0, 0.0, 1.2])
+        return View(
+            at, near if zoomed else to, float(rng.uniform(16, 28) if zoomed else rng.uniform(30, 52)), lens
+        )
     away = np.array([rng.normal(0, 0.3), rng.uniform(-0.9, -0.25), rng.uniform(0.5, 0.95)])
     x, y, z = focus + away
     to = (
