@@ -1,4 +1,4 @@
-"""The human review desk: a number of reviewers, first come first served, day and night."""
+"""The human review desk: a number of reviewers, first come first served, who stay until the backlog is done."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class ReviewDesk:
         self._desk = simpy.Resource(env, capacity=max(1, reviewers))
         self.reviewers = reviewers
         self.busy_s = 0.0
+        self.last_done_s = 0.0
         self.waits_s: list[float] = []
 
     def review(self) -> Generator[simpy.Event, Any, None]:
@@ -34,3 +35,4 @@ class ReviewDesk:
             work = float(self._rng.exponential(self._work_s))
             self.busy_s += work
             yield self._env.timeout(work)
+            self.last_done_s = self._env.now

@@ -8,7 +8,7 @@ from sim.results import Replication
 from sim.shoppers import Shopper
 from sim.store import Store, Story
 
-DAY_S = 86_400.0
+HOUR_S = 3600.0
 DAYS_PER_YEAR = 365.0
 
 
@@ -22,9 +22,16 @@ class Flow(Protocol):
         """What came of it, after the store has run."""
 
 
-def open_hours(store: Store) -> float:
-    """Hours in which shoppers arrive."""
-    return float(sum(share > 0 for share in store.scenario.shoppers.hour_shares.values()))
+def opening_s(store: Store) -> float:
+    """When the first shopper may come, seconds since midnight."""
+    return HOUR_S * min(hour for hour, share in store.scenario.shoppers.hour_shares.items() if share > 0)
+
+
+def closing_s(store: Store) -> float:
+    """When the doors close, seconds since midnight."""
+    return HOUR_S * (
+        1 + max(hour for hour, share in store.scenario.shoppers.hour_shares.items() if share > 0)
+    )
 
 
 def per_day_usd(price_usd: float, years: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import simpy
 
-from sim.flows.base import open_hours, per_day_usd
+from sim.flows.base import HOUR_S, closing_s, opening_s, per_day_usd
 from sim.results import Replication, Visit
 from sim.shoppers import Reach, Shopper
 from sim.store import Store, Story
@@ -98,9 +98,10 @@ class DashCartFlow:
 
     def result(self) -> Replication:
         settings = self._settings
+        open_s = closing_s(self._store) - opening_s(self._store)
         costs = {
             "hardware": settings.carts * per_day_usd(settings.cart_usd, settings.cart_years),
-            "staff": settings.attendants * open_hours(self._store) * settings.wage_usd_per_hour,
+            "staff": settings.attendants * open_s / HOUR_S * settings.wage_usd_per_hour,
             "errors": sum(max(0.0, v.true_usd - v.charged_usd) for v in self._visits if v.wrong),
         }
         return Replication(self._visits, self._store.person_seconds, costs, False)

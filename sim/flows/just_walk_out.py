@@ -6,7 +6,7 @@ import numpy as np
 import simpy
 
 from checkout.profile import PerceptionProfile
-from sim.flows.base import DAY_S, open_hours, per_day_usd
+from sim.flows.base import HOUR_S, closing_s, opening_s, per_day_usd
 from sim.perception import Perception, SeenVisit
 from sim.results import Replication, Visit
 from sim.reviewers import ReviewDesk
@@ -72,15 +72,15 @@ class JustWalkOutFlow:
 
     def result(self) -> Replication:
         settings, review = self._settings, self._settings.review
-        until = max([DAY_S, self._store.env.now])
+        paid_s = max(closing_s(self._store), self.desk.last_done_s) - opening_s(self._store)
         sales = [v for v in self._visits if v.units or v.charged_usd > 0]
         costs = {
             "hardware": per_day_usd(settings.hardware_usd, settings.hardware_years),
-            "staff": review.reviewers * open_hours(self._store) * review.wage_usd_per_hour,
+            "staff": review.reviewers * paid_s / HOUR_S * review.wage_usd_per_hour,
             "cloud": settings.cloud_usd_per_sale * len(sales),
             "errors": sum(_error_usd(v, settings.dispute_share, settings.dispute_usd) for v in sales),
         }
-        busy = self.desk.busy_s / (self.desk.reviewers * until) if self.desk.reviewers else None
+        busy = self.desk.busy_s / (self.desk.reviewers * paid_s) if self.desk.reviewers else None
         return Replication(self._visits, self._store.person_seconds, costs, True, busy)
 
 
