@@ -1,4 +1,4 @@
-"""The human review desk: a number of reviewers, first come first served, who stay until the backlog is done."""
+"""The human review desk: first come first served, and the reviewers stay until the backlog is done."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def write_report(
         *(_flow_table(name, comparison) for name, comparison in comparisons.items()),
         _section(
             "Basket size",
-            "A sale is reviewed when any of its events is doubtful, so reviews grow with the basket. The supermarket with "
-            "600 visits a day; means over independent days, the bars are 95 % intervals.",
+            "A sale is reviewed when any of its events is doubtful, so reviews grow with the basket. The "
+            "supermarket with 600 visits a day; means over independent days, the bars are 95 % intervals.",
             _basket_chart(baskets),
         ),
         _section(
