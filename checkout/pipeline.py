@@ -275,11 +275,11 @@ def _shoppers(recording: Recording) -> tuple[str, ...]:
 
 def _nearness(recording: Recording, sight: Any) -> tuple[Nearness | None, str]:
     """Who was where, from the best source there is; and what to tell the user when there is none."""
-    if sight is not None and sight.sightings:
+    if sight is not None and (sight.sightings or sight.places):
         from checkout.vision.tracks import SightingsNearness
 
         cameras = [c for c in recording.cameras if c.calibrated]
-        return SightingsNearness(recording.planogram, cameras, sight.sightings), ""
+        return SightingsNearness(recording.planogram, cameras, sight.sightings, sight.places), ""
     if recording.has_positions:
         from checkout.vision.tracks import PositionsNearness
 

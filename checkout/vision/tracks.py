@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,10 @@ HAND_SD_M = 0.12
 """Assumed: how far a hand that takes from a facing seems to be from that facing's space."""
 WALK_M_PER_S = 1.6
 """Assumed: how fast a shopper who is out of sight may walk."""
+STANDING_M, STANDING_SD_M = 0.6, 0.25
+"""Assumed: who takes from a facing stands at most this far from its front, give or take."""
+STANDING_WEIGHT = 0.1
+"""Assumed: what standing there says, compared with a hand that is seen there."""
 STRANGER_M = 0.8
 """Assumed: a person box farther than this from every shopper is nobody who entered."""
 _BYTETRACK = SimpleNamespace(
@@ -65,6 +69,15 @@ class HandSighting:
     def centre_px(self) -> tuple[float, float]:
         x1, y1, x2, y2 = self.box_xyxy
         return 0.5 * (x1 + x2), 0.5 * (y1 + y2)
+
+
+class Place(NamedTuple):
+    """Where a shopper stood at a time: floor position, metres."""
+
+    t_s: float
+    shopper: str
+    x_m: float
+    y_m: float
 
 
 class BoxTracker:
@@ -132,12 +145,18 @@ class ShopperTracker:
 
 
 class SightingsNearness:
-    """`fusion.Nearness` from the hands that cameras saw."""
+    """`fusion.Nearness` from the hands that cameras saw, and, where none was seen, from who stood there."""
 
     def __init__(
-        self, planogram: Planogram, cameras: Iterable[Camera], sightings: Iterable[HandSighting]
+        self,
+        planogram: Planogram,
+        cameras: Iterable[Camera],
+        sightings: Iterable[HandSighting],
+        places: Sequence[Place] = (),
     ) -> None:
         self._planogram = planogram
+        self._places = sorted(places)
+        self._place_times = np.array([p.t_s for p in self._places])
         self._cameras = {c.camera: c for c in cameras}
         by_camera: dict[str, list[HandSighting]] = defaultdict(list)
         for sighting in sightings:
@@ -151,7 +170,26 @@ class SightingsNearness:
         }
 
     def closeness(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
-        """Best likelihood over the hands seen in the time, averaged over the cameras that saw any."""
+        """Best likelihood over the hands seen in the time, averaged over the cameras that saw any; never less than
+        what standing there says."""
+        hands, standing = self._hands(facing, t_start_s, t_end_s), self._standing(facing, t_start_s, t_end_s)
+        return {who: max(hands.get(who, 0.0), standing.get(who, 0.0)) for who in {**hands, **standing}}
+
+    def _standing(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
+        place = self._planogram[facing]
+        points = facing_points(place)
+        if not len(points) or not len(self._places):
+            return {}
+        first, last = np.searchsorted(self._place_times, [t_start_s, t_end_s + 1e-9])
+        found: dict[str, list[float]] = defaultdict(list)
+        for at in self._places[first:last]:
+            found[at.shopper].append(float(np.hypot(at.x_m - points[0, 0], at.y_m - points[0, 1])))
+        away = {who: max(0.0, float(np.median(d)) - STANDING_M) for who, d in found.items()}
+        return {
+            who: STANDING_WEIGHT * float(np.exp(-0.5 * (d / STANDING_SD_M) ** 2)) for who, d in away.items()
+        }
+
+    def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
         points = facing_points(self._planogram[facing])
         total: dict[str, float] = defaultdict(float)
         seen = 0

@@ -24,7 +24,7 @@ from checkout.vision.shelf_moments import (
     facing_regions,
     holding_score,
 )
-from checkout.vision.tracks import BoxTracker, HandSighting, ShopperTracker
+from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
 STILL_GREY_LEVELS = 2.5
@@ -44,6 +44,7 @@ class Sight:
     """
 
     sightings: tuple[HandSighting, ...]
+    places: tuple[Place, ...]
     moments: tuple[ShelfMoment, ...]
     detections: pd.DataFrame
     frames: int
@@ -130,6 +131,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     total = sum(probe(recording.path / c.file).frames for c in cameras)
     sightings: list[HandSighting] = []
     moments: list[ShelfMoment] = []
+    places: list[Place] = []
     count = 0
     for t_s, index, name, image in frames_in_time_order(
         [(c.camera, recording.path / c.file) for c in cameras]
@@ -137,6 +139,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         watch = watches[name]
         found = watch.look(index, t_s, image)
         shoppers.update(watch.camera, t_s, found.of("person", at_least=0.4))
+        places += [Place(t_s, who, float(x), float(y)) for who, (x, y) in shoppers.places(t_s).items()]
         hands = watch.hands(t_s, found, shoppers)
         sightings += hands
         moments += watch.finder.update(t_s, image, found, hands)
@@ -145,7 +148,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
             progress(f"watching {recording.id}", min(1.0, count / total))
     for watch in watches.values():
         moments += watch.finder.flush()
-    return _sight(sightings, moments, list(watches.values()), count, warnings)
+    return _sight(sightings, places, moments, list(watches.values()), count, warnings)
 
 
 def watch_video(
@@ -172,11 +175,12 @@ def watch_video(
         if progress and info.frames:
             progress("looking for shelf moments", min(1.0, (index + 1) / info.frames))
     moments += second.finder.flush()
-    return _sight(sightings, moments, [first], len(times), []), places
+    return _sight(sightings, [], moments, [first], len(times), []), places
 
 
 def _sight(
     sightings: Sequence[HandSighting],
+    places: Sequence[Place],
     moments: Sequence[ShelfMoment],
     watches: Sequence[CameraWatch],
     frames: int,
@@ -185,6 +189,5 @@ def _sight(
     rows = [row for watch in watches for row in watch.rows]
     table = pd.DataFrame(rows, columns=list(DETECTION_COLUMNS))
     looked = sum(watch.network_frames for watch in watches)
-    return Sight(
-        tuple(sightings), tuple(sorted(moments, key=lambda m: m.t_s)), table, frames, looked, tuple(warnings)
-    )
+    ordered = tuple(sorted(moments, key=lambda m: m.t_s))
+    return Sight(tuple(sightings), tuple(places), ordered, table, frames, looked, tuple(warnings))

@@ -14,6 +14,7 @@ from checkout.vision.tracks import (
     BODY_HEIGHT_M,
     BoxTracker,
     HandSighting,
+    Place,
     PositionsNearness,
     ShopperTracker,
     SightingsNearness,
@@ -92,6 +93,13 @@ def test_the_hand_that_was_at_the_facing_is_the_closest() -> None:
     assert at_cola["anna"] > 0.8
     assert at_cola["ben"] < 0.1
     assert near.closeness("g1.s1.f1", 8.0, 9.0) == {}
+
+
+def test_who_stands_there_counts_a_little_where_no_hand_is_seen() -> None:
+    places = [Place(5.0, "anna", -0.3, -0.5), Place(5.0, "ben", 0.9, -0.5)]
+    near = SightingsNearness(PLANOGRAM, [ABOVE], [], places).closeness("g1.s1.f1", 4.9, 5.1)
+    assert 0.05 < near["anna"] <= 0.1
+    assert near["ben"] < 0.3 * near["anna"]
 
 
 def test_tracked_positions_say_the_same() -> None:
