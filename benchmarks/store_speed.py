@@ -1,77 +1,139 @@
-"""Sales a second and core of both flows, beside a bare SimPy supermarket of the same baskets in the same run.
+"""Visits a second and core of both flows, beside the bare SimPy floor with baskets of the same mean.
 
-python -m benchmarks.store_speed
+The floor walks, holds once an item and pays at a till: nothing is perceived, reviewed or recorded,
+and its shoppers cost four random numbers. The flows draw their shoppers, sell, and read all metrics.
+Processor time, one process, the three interleaved.
+
+    python -m benchmarks.store_speed [--profile FILE] [--floor ../shared/bench/supermarket_floor.py]
+
+`--floor` takes the function `run_simpy` from that file instead of the same one below.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
+import random
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import simpy
 
+from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
-from sim.demo import SHIPPED_PROFILE
 from sim.experiment import replicate
-from sim.scenario import load_scenario
-from sim.shoppers import Shopper, draw_shoppers
+from sim.scenario import Scenario, load_scenario
 from sim.store import Story
 
+OPEN_S = 16 * 3600.0
+TILLS = 4
+ROUNDS = 5
+VISITS_A_ROUND = 2000
+FLOWS = ("just-walk-out", "dash-cart")
 
-def bare(shoppers: list[Shopper]) -> int:
-    """Walk, one timeout an item, pay at one of four tills: nothing is perceived, reviewed or recorded."""
-    env = simpy.Environment()
-    till = simpy.Resource(env, 4)
-    done = 0
 
-    def visit(shopper: Shopper) -> Story:
-        nonlocal done
-        for reach in shopper.reaches:
-            yield env.timeout(reach.walk_s + 8.0)
+def bare(seed: int, visits_per_s: float, mean_units: float) -> int:
+    """The floor's `simpy per-item`: returns the customers served."""
+    env, rng = simpy.Environment(), random.Random(seed)
+    till = simpy.Resource(env, TILLS)
+    done = []
+
+    def customer() -> Story:
+        units = units_of(rng, mean_units)
+        each_s = rng.lognormvariate(7.0, 0.5) / units
+        for _ in range(units):
+            yield env.timeout(each_s)
         with till.request() as turn:
             yield turn
-            yield env.timeout(30 + 3 * len(shopper.reaches))
-        done += 1
+            yield env.timeout(30 + 3 * units)
+        done.append(env.now)
 
     def doors() -> Story:
-        for shopper in shoppers:
-            yield env.timeout(max(0.0, shopper.arrives_s - env.now))
-            env.process(visit(shopper))
+        while env.now < OPEN_S:
+            yield env.timeout(rng.expovariate(visits_per_s))
+            env.process(customer())
 
     env.process(doors())
     env.run()
-    return done
+    return len(done)
 
 
-def rate(work: Callable[[int], int], times: int = 5) -> float:
-    """Median visits a second."""
-    found = []
-    for i in range(times):
-        started = time.perf_counter()
-        visits = work(i)
-        found.append(visits / (time.perf_counter() - started))
-    return statistics.median(found)
+def units_of(rng: random.Random, mean: float) -> int:
+    """The floor's basket, a Gamma of shape 2 cut to whole units; cutting takes about half a unit."""
+    return max(1, int(rng.gammavariate(2, (mean + 0.5) / 2)))
+
+
+def floor_from(file: Path, scenario: Scenario) -> Callable[[int], int]:
+    """`run_simpy` of the floor's file with this scenario's arrivals and mean basket.
+
+    Only the imports, constants and functions of the file are executed, not its own measurement.
+    """
+    if not file.is_file():
+        raise InputError(file, "", "does not exist")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    kept: list[ast.stmt] = [
+        n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom | ast.Assign | ast.FunctionDef)
+    ]
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(kept, []), str(file), "exec"), names)
+    if "run_simpy" not in names:
+        raise InputError(file, "run_simpy", "is missing", "give the floor's file")
+    floor = SimpleNamespace(**names)
+    names["LAM"] = scenario.shoppers.visits_per_day / OPEN_S
+    names["items"] = lambda rng: units_of(rng, scenario.shoppers.items.mean)
+    return lambda seed: int(floor.run_simpy(seed))
+
+
+def per_second(work: Callable[[int], int], seed: int) -> float:
+    """Visits a second of processor time, over at least `VISITS_A_ROUND` visits."""
+    visits, started = 0, time.process_time()
+    while visits < VISITS_A_ROUND:
+        visits += work(seed * 1000 + visits)
+    return visits / (time.process_time() - started)
 
 
 def main() -> None:
-    profile = PerceptionProfile.load(SHIPPED_PROFILE)
-    print(f"{'store':14s}{'model':24s}{'visits/s':>10s}{'of bare':>9s}")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--profile", type=Path, default=None, help="else the one of the shipped recordings")
+    parser.add_argument("--floor", type=Path, default=None)
+    options = parser.parse_args()
+    if options.profile is None:
+        from sim.demo import SHIPPED_PROFILE
+
+        options.profile = SHIPPED_PROFILE
+    profile = PerceptionProfile.load(options.profile)
+    print(f"{'store':14s}{'model':18s}{'visits/s':>10s}{'of floor':>10s}")
     for name in ("supermarket", "convenience"):
-        scenario = load_scenario(name)
+        for model, rate, share in measure(load_scenario(name), profile, options.floor):
+            print(f"{name:14s}{model:18s}{rate:10.0f}{share:10.2f}")
 
-        def floor(i: int) -> int:
-            return bare(draw_shoppers(scenario, np.random.default_rng(i)))  # noqa: B023
 
-        def flow(kind: str) -> Callable[[int], int]:
-            return lambda i: len(replicate(scenario, kind, profile, 1, i).visits)  # noqa: B023
-
-        base = rate(floor)
-        print(f"{name:14s}{'bare SimPy':24s}{base:10.0f}{1.0:9.2f}")
-        for kind in ("just-walk-out", "dash-cart"):
-            speed = rate(flow(kind))
-            print(f"{name:14s}{kind:24s}{speed:10.0f}{speed / base:9.2f}")
+def measure(
+    scenario: Scenario, profile: PerceptionProfile, floor: Path | None
+) -> list[tuple[str, float, float]]:
+    """Model, median visits a second, and the share of the floor's rate."""
+    shoppers = scenario.shoppers
+    models: dict[str, Callable[[int], int]] = {
+        "floor": floor_from(floor, scenario)
+        if floor
+        else lambda seed: bare(seed, shoppers.visits_per_day / OPEN_S, shoppers.items.mean)
+    }
+    for flow in FLOWS:
+        models[flow] = lambda seed, flow=flow: len(  # type: ignore[misc]
+            replicate(scenario, flow, profile, seed, 0).visits
+        )
+    for model in models.values():
+        model(0)  # imports and caches
+    rates: dict[str, list[float]] = {name: [] for name in models}
+    for index in range(ROUNDS):
+        for name, work in models.items():
+            rates[name].append(per_second(work, index))
+    base = statistics.median(rates["floor"])
+    return [(name, statistics.median(r), statistics.median(r) / base) for name, r in rates.items()]
 
 
 if __name__ == "__main__":

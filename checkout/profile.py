@@ -13,8 +13,9 @@ of that moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,16 +202,19 @@ class ResampledProfile:
         self._weights, self._prior = weights, prior
         self._outcome = np.array([OUTCOMES.index(o) for o in judged["outcome"]])
         self._confidence = judged[list(CONFIDENCES)].to_numpy(float)
-        self._cells = [
-            Cell.of(*row)
-            for row in judged[["action", "quantity", "people_near", "look_alikes"]].itertuples(
-                index=False, name=None
-            )
-        ]
+        self._cells = np.array(
+            [
+                Cell.of(*row)
+                for row in judged[["action", "quantity", "people_near", "look_alikes"]].itertuples(
+                    index=False, name=None
+                )
+            ],
+            dtype=int,
+        )
         lowest = np.where(np.isnan(self._confidence).any(axis=1), 1.0, self._confidence.min(axis=1))
         self._doubt = 1.0 - lowest
         self._phantom_confidence = profile.phantoms[list(CONFIDENCES)].to_numpy(float)
-        self._pools: dict[Cell | None, tuple[list[Judgement], int]] = {}
+        self._pools: dict[Cell | None, Iterator[Judgement]] = {}
 
     def outcome_probabilities(self, cell: Cell) -> dict[str, float]:
         """Probability of each outcome for a shelf event under these conditions."""
@@ -225,24 +229,24 @@ class ResampledProfile:
         return self._next(None, rng)
 
     def _next(self, cell: Cell | None, rng: np.random.Generator) -> Judgement:
-        pool, used = self._pools.get(cell, ((), 0))
-        if used == len(pool):
-            pool, used = self._fill(cell, rng), 0
-        self._pools[cell] = (pool, used + 1)  # type: ignore[assignment]
-        return pool[used]
+        try:
+            return next(self._pools[cell])
+        except (KeyError, StopIteration):
+            pool = self._pools[cell] = self._fill(cell, rng)
+            return next(pool)
 
     def _kernel(self, cell: Cell) -> np.ndarray:
-        differing = np.array([sum(a != b for a, b in zip(cell, other, strict=True)) for other in self._cells])
+        differing = (self._cells != np.array(cell, dtype=int)).sum(axis=1)
         return np.asarray(self._weights * CONDITION_WEIGHT**differing)
 
     def _outcome_shares(self, kernel: np.ndarray) -> np.ndarray:
         mass = self._prior + np.bincount(self._outcome, weights=kernel, minlength=len(OUTCOMES))
         return np.asarray(mass / mass.sum())
 
-    def _fill(self, cell: Cell | None, rng: np.random.Generator) -> list[Judgement]:
+    def _fill(self, cell: Cell | None, rng: np.random.Generator) -> Iterator[Judgement]:
         if cell is None:
             rows = self._phantom_rows(rng)
-            return [Judgement("wrong_product", *map(float, row)) for row in rows]
+            return map(Judgement, repeat("wrong_product"), *rows.T.tolist())
         kernel = self._kernel(cell)
         outcomes = rng.choice(len(OUTCOMES), size=_BLOCK, p=self._outcome_shares(kernel))
         confidence = np.full((_BLOCK, 3), np.nan)
@@ -250,7 +254,7 @@ class ResampledProfile:
             drawn = np.flatnonzero(outcomes == index)
             if name != "missed" and len(drawn):
                 confidence[drawn] = self._confidence[self._rows_with(index, kernel, len(drawn), rng)]
-        return [Judgement(OUTCOMES[o], *map(float, c)) for o, c in zip(outcomes, confidence, strict=True)]
+        return map(Judgement, np.array(OUTCOMES, dtype=object)[outcomes].tolist(), *confidence.T.tolist())
 
     def _rows_with(self, outcome: int, kernel: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
         weights = np.where(self._outcome == outcome, kernel, 0.0)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
 from sim.flows import FLOWS, PERCEIVING, make_flow
 from sim.results import METRICS, Replication, tally
@@ -39,10 +40,10 @@ class Estimate:
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean, None)
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
         half = float(
-            t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+            stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2) * np.std(values, ddof=1) / np.sqrt(len(values))
         )
         return cls(mean, (mean - half, mean + half))
 
@@ -100,6 +101,8 @@ class FlowResult:
 
     def sales_table(self) -> pd.DataFrame:
         """Every visit of every replication, when the tables were kept."""
+        if not self.tables:
+            raise ValueError("the visits were not kept; simulate with keep_sales=True")
         return pd.concat(
             [table.assign(flow=self.flow, replication=i) for i, table in enumerate(self.tables)],
             ignore_index=True,
@@ -182,6 +185,10 @@ def simulate(
     Raises:
         InputError: the flow is unknown, or lacks its profile.
     """
+    if seed < 0:
+        raise InputError("--seed", "", f"{seed} is negative, expected 0 or more")
+    if replications < 1:
+        raise InputError("--replications", "", f"{replications}, expected at least 1")
     make_flow(flow, Store(scenario), profile, np.random.SeedSequence(seed))
     found = _run(
         [(scenario, flow, profile, seed, i, keep_sales) for i in range(replications)],
@@ -203,6 +210,10 @@ def compare(
     progress: Progress | None = None,
 ) -> Comparison:
     """Simulate several flows with the same shoppers; arguments as for `simulate`."""
+    if not flows or len(set(flows)) < len(flows):
+        raise InputError(
+            "--flows", "", f"{', '.join(flows) or 'nothing'!r}, expected different flows", "name each once"
+        )
     results = {}
     for index, flow in enumerate(flows):
 
@@ -227,7 +238,10 @@ def basket_curve(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Metrics of every flow against the mean units in a basket (a lognormal basket with half its median)."""
+    """Metrics of every flow against the mean units in a basket of a basket.
+
+    The baskets are lognormal with a median of 0.55 of their mean (assumed).
+    """
     tables = []
     for index, mean in enumerate(items):
         changed: dict[str, Any] = {
@@ -276,11 +290,14 @@ def threshold_curve(
         "thresholds",
         None,
     )
+    tables = [table for _, table, _ in days if table is not None and table["sale"].any()]
+    if not tables:
+        raise InputError(scenario.name, "shoppers.visits_per_day", "no day has a sale to review")
     rows = []
     for threshold in thresholds:
         reviews, escapes = [], []
-        for _, table, _ in days:
-            sale = table[(table["units"] > 0) | (table["charged_usd"] > 0)]
+        for table in tables:
+            sale = table[table["sale"]]
             held = sale["confidence"] < threshold
             reviews.append(1000 * float(held.mean()))
             escapes.append(1000 * float((sale["wrong"] & ~held).mean()))
@@ -303,13 +320,13 @@ def _stream(seed: int, replication: int, source: int) -> np.random.SeedSequence:
 
 
 _Job = tuple[Scenario, str, PerceptionProfile | None, int, int, bool]
-_Found = tuple[dict[str, float | None], pd.DataFrame, tuple[int, int]]
+_Found = tuple[dict[str, float | None], pd.DataFrame | None, tuple[int, int]]
 
 
 def _one(job: _Job) -> _Found:
     scenario, flow, profile, seed, replication, keep = job
     day = replicate(scenario, flow, profile, seed, replication)
-    table = pd.DataFrame(day.table) if keep else pd.DataFrame()
+    table = pd.DataFrame(day.table) if keep else None
     return day.metrics(), table, (len(day.visits), int(day.is_sale.sum()))
 
 
@@ -336,5 +353,5 @@ def _collected(scenario: Scenario, flow: str, seed: int, found: Sequence[_Found]
         sum(counts[0] for _, _, counts in found),
         sum(counts[1] for _, _, counts in found),
         values,
-        tuple(table for _, table, _ in found if len(table)),
+        tuple(table for _, table, _ in found if table is not None),
     )

@@ -75,25 +75,27 @@ class Perception:
     def sees(self, visit: SeenVisit, reach: Reach, others: Sequence[SeenVisit], at_shelf_s: float) -> None:
         """Let perception judge one shelf event; `others` stand at the same shelf."""
         cell = Cell(reach.put_back, reach.quantity > 1, min(len(others), 2), reach.look_alike)
-        self._judge(visit, reach, others, self._profile.draw(cell, self._rng))
+        seen = self._profile.draw(cell, self._rng)
+        if seen.outcome != "missed":
+            self._bill(visit, reach, others, seen.outcome)
+            self._doubt(visit, seen, others)
         if self._uniform() < self._profile.phantoms_per_shopper_minute * at_shelf_s / MINUTE_S:
             phantom = self._profile.draw_phantom(self._rng)
             visit.foreign_usd += self._price
             self._doubt(visit, phantom, others)
 
-    def _judge(self, visit: SeenVisit, reach: Reach, others: Sequence[SeenVisit], seen: Judgement) -> None:
-        if seen.outcome == "missed":
-            return
+    def _bill(self, visit: SeenVisit, reach: Reach, others: Sequence[SeenVisit], outcome: str) -> None:
         charged, line, quantity = visit.charged, reach.line, reach.quantity
-        if seen.outcome == "wrong_shopper" and not reach.put_back and others:
-            others[int(self._uniform() * len(others))].foreign_usd += quantity * visit.shopper.price_usd[line]
-        elif seen.outcome == "wrong_product" and not reach.put_back:
-            visit.foreign_usd += quantity * self._price
-        elif seen.outcome == "wrong_quantity":
+        if outcome == "wrong_quantity":
             quantity += 1 if quantity == 1 or self._uniform() < 0.5 else -1
-        if seen.outcome in ("right", "wrong_quantity"):
+        if outcome == "right" or outcome == "wrong_quantity":
             charged[line] = max(0, charged[line] - quantity) if reach.put_back else charged[line] + quantity
-        self._doubt(visit, seen, others)
+        elif reach.put_back:
+            return  # credited to somebody or something else: the unit stays on this bill
+        elif outcome == "wrong_product":
+            visit.foreign_usd += quantity * self._price
+        elif others:
+            others[int(self._uniform() * len(others))].foreign_usd += quantity * visit.shopper.price_usd[line]
 
     def _doubt(self, visit: SeenVisit, seen: Judgement, others: Sequence[SeenVisit]) -> None:
         lowest = visit.lowest

@@ -36,10 +36,12 @@ METRICS = (
 )
 """Every metric that a flow reports; one that a flow does not have is None, never 0."""
 
-COLUMNS = (
-    "shopper", "arrives_s", "leaves_s", "wait_s", "units", "shelf_events", "true_usd", "charged_usd", "wrong",
-    "reviewed", "interventions", "audited", "time_to_receipt_s", "confidence",
-)  # fmt: skip
+COLUMNS: dict[str, type] = {
+    "shopper": int, "arrives_s": float, "leaves_s": float, "wait_s": float, "sale": bool, "units": int,
+    "shelf_events": int, "true_usd": float, "charged_usd": float, "wrong": bool, "reviewed": bool,
+    "interventions": int, "audited": bool, "time_to_receipt_s": float, "confidence": float,
+}  # fmt: skip
+"""Columns of the sales table, one row a visit."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Visit:
 
     Attributes:
         wait_s: time spent in queues (gate, cart dock, attendant, exit lane).
+        sale: whether the true receipt, or the charged one before any review, is not empty.
         wrong: whether the final bill differs from what was carried out.
         confidence: lowest confidence that decided about a review; NaN where nothing is perceived.
     """
@@ -56,6 +59,7 @@ class Visit:
     arrives_s: float
     leaves_s: float = math.nan
     wait_s: float = 0.0
+    sale: bool = False
     units: int = 0
     shelf_events: int = 0
     true_usd: float = 0.0
@@ -86,12 +90,15 @@ class Replication:
     table: dict[str, np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.table = {name: np.array([getattr(v, name) for v in self.visits]) for name in COLUMNS}
+        self.table = {
+            name: np.array([getattr(v, name) for v in self.visits], dtype=kind)
+            for name, kind in COLUMNS.items()
+        }
 
     @property
     def is_sale(self) -> np.ndarray:
-        """Visits with a non-empty true or charged receipt, bool [n]."""
-        return np.asarray((self.table["units"] > 0) | (self.table["charged_usd"] > 0))
+        """Visits with a non-empty true or charged receipt, bool [n]; one that a review emptied stays a sale."""
+        return np.asarray(self.table["sale"], dtype=bool)
 
     def metrics(self) -> dict[str, float | None]:
         """All `METRICS` of this replication."""

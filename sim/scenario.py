@@ -43,6 +43,10 @@ class Items(Part):
     def _median_fits(self) -> Self:
         if self.distribution == "lognormal" and (self.median is None or self.median >= self.mean):
             raise ValueError("a lognormal basket needs a median below its mean")
+        if self.distribution == "lognormal" and self.median is not None:
+            from sim.shoppers import lognormal_sigma
+
+            lognormal_sigma(self.mean, self.median)
         if self.distribution == "binomial" and self.mean > BINOMIAL_MOST:
             raise ValueError(f"a binomial basket has at most {BINOMIAL_MOST} units, so its mean is too large")
         return self
@@ -189,10 +193,14 @@ class Scenario(Part):
             target = document
             *parents, last = path.split(".")
             for depth, key in enumerate(parents):
-                if not isinstance(target.get(key), dict):
-                    where = ".".join(parents[: depth + 1])
+                where = ".".join(parents[: depth + 1])
+                if key not in target:
                     raise InputError("--set", where, "unknown field", nearest(key, target))
                 target = target[key]
+                if not isinstance(target, dict) or not all(isinstance(known, str) for known in target):
+                    raise InputError(
+                        "--set", path, f"{where} has no fields of its own", f"set {where} as a whole"
+                    )
             if last not in target:
                 raise InputError("--set", path, "unknown field", nearest(last, target))
             target[last] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.scenario import BINOMIAL_MOST, Items, Scenario
+
+DOUBLE_SHARE = 0.7
+"""Assumed: of the lines of several units, those of two; the others have three."""
 
 
 class Reach(NamedTuple):
@@ -47,68 +51,94 @@ class Shopper:
 
 
 def draw_shoppers(scenario: Scenario, rng: np.random.Generator) -> list[Shopper]:
-    """Everybody who comes on one day, in order of arrival."""
+    """Everybody who comes on one day, in order of arrival.
+
+    Arrivals, baskets, browsing, walking and prices each have a stream of their own, so a change of
+    one leaves the draws of the others as they are, as far as the sizes of the baskets allow.
+    """
     s = scenario.shoppers
-    hours = sorted(s.hour_shares)
-    shares = np.array([s.hour_shares[h] for h in hours])
-    count = int(rng.poisson(s.visits_per_day))
-    arrival = (
-        np.sort(rng.choice(hours, size=count, p=shares / shares.sum()) + rng.uniform(size=count)) * 3600.0
-    )
-    units = draw_items(s.items, count, rng)
-    units[rng.uniform(size=count) < s.empty_share] = 0
-    zone_cdf = np.cumsum(_popularity(scenario.shelves.zones, scenario.shelves.popularity))
+    arriving, filling, browsing, walking, pricing = rng.spawn(5)
+    arrival_s = _arrivals_s(s.hour_shares, int(arriving.poisson(s.visits_per_day)), arriving)
+    units = draw_items(s.items, len(arrival_s), filling)
+    units[filling.uniform(size=len(units)) < s.empty_share] = 0
+    lines = _lines(units.tolist(), s.second_unit_share, filling)
+    line_count = sum(map(len, lines))
+
     browse = 0.5 * (s.shelf_events_per_line - 1.0)
+    browsed = browsing.geometric(1 / (1 + browse), line_count) - 1
+    zone_cdf = np.cumsum(_popularity(scenario.shelves.zones, scenario.shelves.popularity))
+    zones = np.searchsorted(zone_cdf[:-1], browsing.uniform(size=line_count), side="right").tolist()
+    products = line_count + int(browsed.sum())
+    alike = iter((browsing.uniform(size=products) < scenario.shelves.look_alike_share).tolist())
+    walks_s = (s.per_line_s * walking.gamma(2.0, 0.5, line_count)).tolist()
+    fixed_s = (s.fixed_s * walking.gamma(4.0, 0.25, len(units))).tolist()
+    logarithm = (
+        np.log(s.price_usd) - s.price_spread**2 / 2 + s.price_spread * pricing.standard_normal(products)
+    )
+    prices = np.exp(logarithm).round(2).tolist()
+
     shoppers = []
-    for number in range(count):
-        left = int(units[number])
-        lines: list[int] = []
-        while left > 0:
-            quantity = 1
-            if left > 1 and rng.uniform() < s.second_unit_share:
-                quantity = 2 if left < 3 or rng.uniform() < 0.7 else 3
-            lines.append(quantity)
-            left -= quantity
-        shoppers.append(_shopper(number, float(arrival[number]), lines, browse, zone_cdf, scenario, rng))
+    at_line = at_product = 0
+    for number, (arrives_s, basket, fixed) in enumerate(zip(arrival_s.tolist(), lines, fixed_s, strict=True)):
+        until = at_line + len(basket)
+        plan = zip(
+            basket, browsed[at_line:until].tolist(), zones[at_line:until], walks_s[at_line:until], strict=True
+        )
+        reaches, kept = _reaches(plan, 0.8 * fixed / max(1, len(basket)), alike)
+        leave_s = fixed * (0.2 if basket else 1.0)
+        price_usd = tuple(prices[at_product : at_product + len(kept)])
+        shoppers.append(Shopper(number, arrives_s, tuple(reaches), price_usd, tuple(kept), leave_s))
+        at_line, at_product = until, at_product + len(kept)
     return shoppers
 
 
-def _shopper(
-    number: int,
-    arrives_s: float,
-    lines: list[int],
-    browse: float,
-    zone_cdf: np.ndarray,
-    scenario: Scenario,
-    rng: np.random.Generator,
-) -> Shopper:
-    s = scenario.shoppers
-    n = len(lines)
-    # Browsed products are picked and put back before the line that is kept instead.
-    browsed = rng.geometric(1 / (1 + browse), n) - 1 if browse > 0 and n else np.zeros(n, int)
-    total = int(browsed.sum()) + n
-    zones = np.searchsorted(zone_cdf, rng.uniform(size=n), side="right").tolist()
-    walks = (s.per_line_s * rng.gamma(2.0, 0.5, n)).tolist()
-    fixed = s.fixed_s * rng.gamma(4.0, 0.25)
-    alike = (rng.uniform(size=total) < scenario.shelves.look_alike_share).tolist()
-    prices = np.exp(np.log(s.price_usd) - s.price_spread**2 / 2 + s.price_spread * rng.standard_normal(total))
+def _arrivals_s(hour_shares: Mapping[int, float], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Sorted seconds since midnight, float [count]."""
+    hours = sorted(hour_shares)
+    shares = np.array([hour_shares[h] for h in hours])
+    return np.sort(rng.choice(hours, size=count, p=shares / shares.sum()) + rng.uniform(size=count)) * 3600.0
+
+
+def _lines(units: Sequence[int], several_share: float, rng: np.random.Generator) -> list[list[int]]:
+    """Each basket's units split into lines of one to three."""
+    uniforms = iter(rng.uniform(size=2 * sum(units)).tolist())
+    baskets = []
+    for left in units:
+        lines = []
+        while left > 0:
+            quantity = 1
+            if left > 1 and next(uniforms) < several_share:
+                quantity = 2 if left < 3 or next(uniforms) < DOUBLE_SHARE else 3
+            lines.append(quantity)
+            left -= quantity
+        baskets.append(lines)
+    return baskets
+
+
+def _reaches(
+    plan: Iterable[tuple[int, int, int, float]], more_walk_s: float, alike: Iterator[bool]
+) -> tuple[list[Reach], list[int]]:
+    """The shelf events of a visit, and the units kept of each product touched.
+
+    Args:
+        plan: of each line its quantity, how many products are browsed before it, its zone, and the walk to it.
+        more_walk_s: added to each walk.
+        alike: whether the next product has a look-alike on its shelf.
+    """
     reaches: list[Reach] = []
     kept: list[int] = []
-    line = 0
-    for index, quantity in enumerate(lines):
-        walk = walks[index] + fixed * 0.8 / n
-        for _ in range(browsed[index]):
-            reaches.append(Reach(walk, zones[index], False, line, 1, alike[line]))
-            reaches.append(Reach(0.0, zones[index], True, line, 1, alike[line]))
+    for quantity, browsed, zone, walk_s in plan:
+        walk_s += more_walk_s
+        # Browsed products are picked and put back before the one that is kept instead.
+        for _ in range(browsed):
+            look_alike = next(alike)
+            reaches.append(Reach(walk_s, zone, False, len(kept), 1, look_alike))
+            reaches.append(Reach(0.0, zone, True, len(kept), 1, look_alike))
             kept.append(0)
-            line, walk = line + 1, 0.0
-        reaches.append(Reach(walk, zones[index], False, line, quantity, alike[line]))
+            walk_s = 0.0
+        reaches.append(Reach(walk_s, zone, False, len(kept), quantity, next(alike)))
         kept.append(quantity)
-        line += 1
-    leave = fixed * (0.2 if n else 1.0)
-    return Shopper(
-        number, arrives_s, tuple(reaches), tuple(prices.round(2).tolist()), tuple(kept), float(leave)
-    )
+    return reaches, kept
 
 
 def draw_items(items: Items, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +153,7 @@ def draw_items(items: Items, size: int, rng: np.random.Generator) -> np.ndarray:
         more = BINOMIAL_MOST - 1
         return np.asarray(1 + rng.binomial(more, (items.mean - 1) / more, size))
     assert items.median is not None
-    sigma = _lognormal_sigma(items.mean, items.median)
+    sigma = lognormal_sigma(items.mean, items.median)
     return np.maximum(1, np.ceil(items.median * np.exp(sigma * rng.standard_normal(size)))).astype(int)
 
 
@@ -136,19 +166,28 @@ def _truncated_rate(mean: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _lognormal_sigma(mean: float, median: float) -> float:
-    """Spread for which a lognormal of this median, rounded up, has this mean."""
+def lognormal_sigma(mean: float, median: float) -> float:
+    """Spread for which a lognormal of this median, rounded up, has this mean.
+
+    Raises:
+        ValueError: no spread up to 3 gives it.
+    """
     from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
-    def rounded_up_mean(sigma: float) -> float:
-        k = np.arange(0, 20_000)
+    logarithm = np.log(np.arange(1, 20_000) / median)
+
+    def excess(sigma: float) -> float:
         # E[ceil X] = sum over k >= 0 of P(X > k); P(X > 0) = 1.
-        return float(1 + norm.sf(np.log(k[1:] / median) / sigma).sum())
+        return float(1 + ndtr(-logarithm / sigma).sum()) - mean
 
-    if rounded_up_mean(1e-3) >= mean:
-        return 1e-3
-    return float(brentq(lambda sigma: rounded_up_mean(sigma) - mean, 1e-3, 3.0, xtol=1e-6))
+    # Rounding makes the mean fall before it rises with the spread; the widest solution is the basket's.
+    spreads = np.linspace(0.05, 3.0, 60).tolist()
+    too_small = [index for index, sigma in enumerate(spreads[:-1]) if excess(sigma) < 0]
+    if not too_small or excess(spreads[-1]) < 0:
+        raise ValueError(f"no lognormal basket in whole units has mean {mean:g} and median {median:g}")
+    low = too_small[-1]
+    return float(brentq(excess, spreads[low], spreads[low + 1], xtol=1e-6))
 
 
 @lru_cache(maxsize=64)

@@ -19,10 +19,18 @@ class Store:
     def __init__(self, scenario: Scenario) -> None:
         self.env = simpy.Environment()
         self.scenario = scenario
-        self.at_zone: list[list[Any]] = [[] for _ in range(scenario.shelves.zones)]
+        self._at_zone: list[list[tuple[float, Any]]] = [[] for _ in range(scenario.shelves.zones)]
         self.inside = 0
         self.person_seconds = 0.0
         self._changed_s = 0.0
+
+    def stands_at(self, zone: int, who: Any, for_s: float) -> list[Any]:
+        """Let somebody stand at a stretch of shelf from now on for so long; returns the others who do."""
+        now, here = self.env.now, self._at_zone[zone]
+        here[:] = [(until, other) for until, other in here if until > now]
+        others = [other for _, other in here]
+        here.append((now + for_s, who))
+        return others
 
     def enters(self) -> None:
         """Count one more person inside."""

@@ -36,14 +36,20 @@ class DashCartFlow:
 
         scanned = [0] * len(shopper.kept_units)
         at_shelf_s = store.scenario.shoppers.at_shelf_s
+        scanning_s = 0.0
         for reach in shopper.reaches:
-            yield env.timeout(reach.walk_s + at_shelf_s)
-            yield from self._scan(reach, scanned, row)
-        yield env.timeout(shopper.leave_s)
+            # One event takes the shopper from shelf to shelf: the scans at the last one, the walk, the shelf.
+            yield env.timeout(scanning_s + reach.walk_s + at_shelf_s)
+            calls_after_s, scanning_s = self._scan(reach, scanned)
+            for busy_s in calls_after_s:
+                yield env.timeout(busy_s)
+                yield from self._help(row)
+        yield env.timeout(scanning_s + shopper.leave_s)
 
         row.units, row.shelf_events = sum(shopper.kept_units), len(shopper.reaches)
         done_s = env.now
         if row.units or any(scanned):
+            row.sale = True
             yield from self._check_out(shopper, scanned, row)
             row.time_to_receipt_s = env.now - done_s
         store.leaves()
@@ -51,28 +57,37 @@ class DashCartFlow:
         yield env.timeout(settings.return_s)
         self._dock.release(cart)
 
-    def _scan(self, reach: Reach, scanned: list[int], row: Visit) -> Story:
-        """Scan every unit in or out; the cart's scale doubts some scans and notices most missing ones."""
-        env, settings = self._store.env, self._settings
+    def _scan(self, reach: Reach, scanned: list[int]) -> tuple[list[float], float]:
+        """Scan every unit in or out; the cart's scale doubts some scans and notices most missing ones.
+
+        Returns:
+            The seconds of work before each call for an attendant, and the seconds after the last.
+        """
+        settings, uniform = self._settings, self._uniform
         sign = -1 if reach.put_back else 1
-        busy = settings.scan_s * reach.quantity
+        calls_after_s: list[float] = []
+        busy_s = settings.scan_s * reach.quantity
         for _ in range(reach.quantity):
-            missed = self._uniform() < settings.unscanned
-            alarm = self._uniform() < (settings.mismatch_seen if missed else settings.false_alarm)
+            missed = uniform() < settings.unscanned
+            alarm = uniform() < (settings.mismatch_seen if missed else settings.false_alarm)
             if alarm:
-                busy += settings.retry_s
-                if self._uniform() < settings.help_share:
-                    row.interventions += 1
-                    yield env.timeout(busy)
-                    busy = 0.0
-                    asked = env.now
-                    with self._attendants.request() as turn:
-                        yield turn
-                        row.wait_s += env.now - asked
-                        yield env.timeout(settings.help_s)
+                busy_s += settings.retry_s
+                if uniform() < settings.help_share:
+                    calls_after_s.append(busy_s)
+                    busy_s = 0.0
             if alarm or not missed:
                 scanned[reach.line] = max(0, scanned[reach.line] + sign)
-        yield env.timeout(busy)
+        return calls_after_s, busy_s
+
+    def _help(self, row: Visit) -> Story:
+        """Call an attendant, wait, and be helped."""
+        env = self._store.env
+        row.interventions += 1
+        asked = env.now
+        with self._attendants.request() as turn:
+            yield turn
+            row.wait_s += env.now - asked
+            yield env.timeout(self._settings.help_s)
 
     def _check_out(self, shopper: Shopper, scanned: list[int], row: Visit) -> Story:
         """Pass the lane; some carts are audited: N random units, and all of them after any miss."""

@@ -41,27 +41,27 @@ class JustWalkOutFlow:
         store.enters()
 
         at_shelf_s = store.scenario.shoppers.at_shelf_s
+        stood_s = 0.0
         for reach in shopper.reaches:
-            if reach.walk_s > 0:
-                yield env.timeout(reach.walk_s)
-            here = store.at_zone[reach.zone]
-            self._perception.sees(cart, reach, here, at_shelf_s)
-            here.append(cart)
-            yield env.timeout(at_shelf_s)
-            here.remove(cart)
-        yield env.timeout(shopper.leave_s)
+            # One event takes the shopper from shelf to shelf: the time at the last one, then the walk.
+            yield env.timeout(stood_s + reach.walk_s)
+            self._perception.sees(cart, reach, store.stands_at(reach.zone, cart, at_shelf_s), at_shelf_s)
+            stood_s = at_shelf_s
+        yield env.timeout(stood_s + shopper.leave_s)
 
         store.leaves()
         row.leaves_s = env.now
         row.units, row.shelf_events = sum(shopper.kept_units), len(shopper.reaches)
-        if row.units or cart.charged_usd > 0:
+        if row.units or cart.foreign_usd > 0 or any(cart.charged):
+            row.sale = True
             yield from self._bill(row, cart)
 
     def _bill(self, row: Visit, cart: SeenVisit) -> Story:
         """The receipt: charged as it is, or looked at by a human first."""
         env, review = self._store.env, self._settings.review
         row.confidence = min(*cart.lowest, cart.lowest_candidate)
-        row.true_usd, row.charged_usd, row.wrong = cart.true_usd, cart.charged_usd, cart.wrong
+        row.true_usd, row.wrong = cart.true_usd, cart.wrong
+        row.charged_usd = cart.charged_usd if row.wrong else row.true_usd
         yield env.timeout(self._settings.receipt_s)
         if cart.doubted(review.thresholds):
             row.reviewed = True
@@ -73,7 +73,7 @@ class JustWalkOutFlow:
     def result(self) -> Replication:
         settings, review = self._settings, self._settings.review
         paid_s = max(closing_s(self._store), self.desk.last_done_s) - opening_s(self._store)
-        sales = [v for v in self._visits if v.units or v.charged_usd > 0]
+        sales = [v for v in self._visits if v.sale]
         costs = {
             "hardware": per_day_usd(settings.hardware_usd, settings.hardware_years),
             "staff": review.reviewers * paid_s / HOUR_S * review.wage_usd_per_hour,

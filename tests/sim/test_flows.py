@@ -97,6 +97,26 @@ def test_who_stands_near_a_doubtful_event_is_held_too() -> None:
     assert held == {0: pytest.approx(0.6), 1: 1.0, 2: 1.0}
 
 
+def test_who_has_left_the_shelf_is_nobodys_neighbour() -> None:
+    store = Store(load_scenario("convenience"))
+    assert store.stands_at(3, "first", 8.0) == []
+    assert store.stands_at(3, "second", 20.0) == ["first"]
+    assert store.stands_at(4, "elsewhere", 8.0) == []
+    store.env.run(until=8.0)
+    assert store.stands_at(3, "third", 8.0) == ["second"]
+
+
+def test_a_sale_that_a_review_empties_stays_a_sale() -> None:
+    """A can picked and put back, both read as some other product: charged, doubted, reviewed, charged nothing."""
+    back = (Reach(10.0, 0, False, 0, 1, False), Reach(0.0, 0, True, 0, 1, False))
+    browser = Shopper(0, 1000.0, back, (1.5,), (0,), 20.0)
+    result = walk_out(always("wrong_product", 0.6), browser, EMPTY)
+    visit = result.visits[0]
+    assert (visit.reviewed, visit.charged_usd, visit.units) == (True, 0.0, 0)
+    assert result.is_sale.tolist() == [True, False]
+    assert result.metrics()["reviews_per_1000_sales"] == 1000
+
+
 def test_an_empty_visit_is_no_sale() -> None:
     result = walk_out(always("right"), CAN, EMPTY)
     assert result.is_sale.tolist() == [True, False]
@@ -151,6 +171,33 @@ def test_the_chance_that_an_audit_sees_nothing_is_hypergeometric() -> None:
 def test_an_unknown_flow_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'dash-cart'"):
         simulate(load_scenario("convenience"), "dashcart")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": -1}, "--seed: -1 is negative"),
+        ({"replications": 0}, "--replications: 0, expected at least 1"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        simulate(load_scenario("convenience"), "dash-cart", **settings)
+
+
+@pytest.mark.parametrize("flows", [[], ["dash-cart", "dash-cart"]])
+def test_a_comparison_needs_different_flows(flows: list[str]) -> None:
+    with pytest.raises(InputError, match="expected different flows"):
+        compare(load_scenario("convenience"), flows, replications=2)
+
+
+def test_days_without_a_visit_keep_their_place_in_the_sales_table() -> None:
+    scenario = load_scenario("convenience").with_values({"shoppers.visits_per_day": 0.3})
+    result = simulate(scenario, "dash-cart", replications=30, keep_sales=True)
+    assert len(result.tables) == 30
+    days = [day for day, table in enumerate(result.tables) if len(table)]
+    assert 0 < len(days) < 30
+    assert sorted(result.sales_table()["replication"].unique()) == days
 
 
 def test_walking_out_needs_a_profile() -> None:

@@ -17,6 +17,11 @@ from sim.shoppers import Reach, Shopper
 from sim.store import Store, Story
 
 
+def flawless_profile() -> PerceptionProfile:
+    """Every event is right and sure, under so many conditions' worth of evidence that the prior vanishes."""
+    return two_valued_profile(0.0, size=200_000)
+
+
 def small(**changes: object) -> Scenario:
     """A convenience store of 200 visits a day."""
     return load_scenario("convenience").with_values({"shoppers.visits_per_day": 200} | changes)
@@ -96,6 +101,31 @@ def test_the_review_desk_waits_as_erlang_c_says(servers: int, use: float) -> Non
     assert desk.busy_s / (servers * env.now) == pytest.approx(use, rel=0.02)
 
 
+@pytest.mark.parametrize("servers", [1, 2, 5])
+def test_each_review_waits_exactly_for_the_first_reviewer_who_is_free(servers: int) -> None:
+    """The recursion of Kiefer and Wolfowitz (1955) on the same work and arrivals, wait by wait."""
+    env, work_s, customers = simpy.Environment(), 100.0, 4000
+    gaps = np.random.default_rng(2).exponential(work_s / (0.9 * servers), customers).tolist()
+    desk = ReviewDesk(env, servers, work_s, np.random.default_rng(1))
+
+    def arrivals() -> Story:
+        for gap in gaps:
+            yield env.timeout(gap)
+            env.process(desk.review())
+
+    env.process(arrivals())
+    env.run()
+    work = np.random.default_rng(1)
+    free_at, now, want = [0.0] * servers, 0.0, []
+    for gap in gaps:
+        now += gap
+        first = min(range(servers), key=free_at.__getitem__)
+        want.append(max(0.0, free_at[first] - now))
+        free_at[first] = now + want[-1] + work.exponential(work_s)
+    assert max(want) > work_s
+    assert desk.waits_s == pytest.approx(want, abs=1e-6)
+
+
 @pytest.mark.parametrize("flow", ["just-walk-out", "dash-cart"])
 def test_littles_law_holds_for_the_people_inside(flow: str, profile: PerceptionProfile) -> None:
     """Time-average of the people inside x the time span = the sum of their times inside."""
@@ -107,6 +137,18 @@ def test_littles_law_holds_for_the_people_inside(flow: str, profile: PerceptionP
     waits_before = 0.0 if flow == "dash-cart" else float(t["wait_s"].sum())
     inside = float((t["leaves_s"] - t["arrives_s"]).sum()) - waits_before - entry * len(t["units"])
     assert day.person_seconds == pytest.approx(inside, rel=1e-6)
+
+
+def test_flawless_perception_bills_exactly_what_was_carried_out() -> None:
+    """Conservation through the whole flow: units picked less put back are the units billed."""
+    day = replicate(
+        small(**{"shoppers.shelf_events_per_line": 1.9}), "just-walk-out", flawless_profile(), 1, 0
+    )
+    picked_more = day.table["shelf_events"].sum() > 1.5 * (day.table["units"] > 0).sum()
+    assert picked_more
+    assert day.table["charged_usd"].tolist() == day.table["true_usd"].tolist()
+    assert not day.table["wrong"].any()
+    assert not day.table["reviewed"].any()
 
 
 def test_the_same_seed_gives_the_same_numbers_on_any_number_of_workers(profile: PerceptionProfile) -> None:

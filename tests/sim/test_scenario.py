@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from checkout.errors import InputError
-from sim.scenario import load_scenario, shipped_scenarios
+from sim.scenario import Items, load_scenario, shipped_scenarios
 from sim.shoppers import draw_items, draw_shoppers
 
 
@@ -47,6 +47,28 @@ def test_shoppers_arrive_and_shop_as_the_scenario_says() -> None:
     assert prices.mean() == pytest.approx(2.2, rel=0.05)
 
 
+def test_a_change_of_prices_leaves_arrivals_and_routes_as_they_are() -> None:
+    scenario = load_scenario("convenience")
+    cheap, dear = (
+        draw_shoppers(s, np.random.default_rng(7))
+        for s in (scenario, scenario.with_values({"shoppers.price_usd": 7.2, "shoppers.price_spread": 0.1}))
+    )
+    assert [(s.arrives_s, s.reaches, s.leave_s) for s in cheap] == [
+        (s.arrives_s, s.reaches, s.leave_s) for s in dear
+    ]
+    assert [s.price_usd for s in cheap] != [s.price_usd for s in dear]
+
+
+@pytest.mark.parametrize(("mean", "median"), [(10.7, 5.0), (2.0, 1.1), (30.0, 16.5)])
+def test_a_lognormal_basket_has_the_mean_and_median_asked_for(mean: float, median: float) -> None:
+    items = draw_items(
+        Items(distribution="lognormal", mean=mean, median=median), 300_000, np.random.default_rng(0)
+    )
+    assert items.mean() == pytest.approx(mean, rel=0.02)
+    assert np.mean(items <= np.floor(median)) < 0.51
+    assert np.mean(items <= np.ceil(median)) > 0.49
+
+
 def test_units_taken_are_kept_or_put_back() -> None:
     """Conservation: what a shopper takes off the shelves is kept or put back, line by line."""
     for shopper in draw_shoppers(load_scenario("convenience"), np.random.default_rng(3)):
@@ -61,6 +83,12 @@ FAULTS = {
     "shoppers.empty_share": (1.5, "shoppers.empty_share: 1.5"),
     "shoppers.items.mean": (1e9, "shoppers.items.mean: 1000000000.0"),
     "shoppers.items.median": (99.0, "a lognormal basket needs a median below its mean"),
+    "shoppers.items": (
+        {"distribution": "lognormal", "mean": 200, "median": 0.6},
+        "no lognormal basket in whole units has mean 200 and median 0.6",
+    ),
+    "shoppers.hour_shares.9": (0.5, "shoppers.hour_shares has no fields of its own"),
+    "shoppers.visits_per_day.mean": (5, "shoppers.visits_per_day has no fields of its own"),
     "shoppers.hour_shares": ({9: 0.5, 10: 0.2}, "hour_shares sum to 0.700, expected 1"),
     "just_walk_out.review.reviewers": (0, "reviewers is 0 while reviews are on"),
     "just_walk_out.review.work_s": ("soon", "just_walk_out.review.work_s: 'soon'"),
