@@ -238,7 +238,7 @@ def basket_curve(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Metrics of every flow against the mean units in a basket of a basket.
+    """Metrics of every flow against the mean units in a basket.
 
     The baskets are lognormal with a median of 0.55 of their mean (assumed).
     """
