@@ -223,6 +223,8 @@ def number(value: float) -> str:
     """A number with about three significant digits."""
     if value != value:
         return "-"
+    if abs(value) < 0.005:
+        return "0.00"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -133,7 +133,7 @@ def test_littles_law_holds_for_the_people_inside(flow: str, profile: PerceptionP
     t = day.table
     scenario = small()
     entry = scenario.just_walk_out.gate_s if flow == "just-walk-out" else scenario.dash_cart.unlock_s
-    # Thirty carts for 200 visits: nobody waits at the dock; the other waits of a cart trip are inside.
+    # Forty carts for 200 visits: nobody waits at the dock; the other waits of a cart trip are inside.
     waits_before = 0.0 if flow == "dash-cart" else float(t["wait_s"].sum())
     inside = float((t["leaves_s"] - t["arrives_s"]).sum()) - waits_before - entry * len(t["units"])
     assert day.person_seconds == pytest.approx(inside, rel=1e-6)

@@ -69,6 +69,23 @@ def test_a_lognormal_basket_has_the_mean_and_median_asked_for(mean: float, media
     assert np.mean(items <= np.ceil(median)) > 0.49
 
 
+def minutes_inside(scenario_name: str, days: int) -> tuple[np.ndarray, np.ndarray]:
+    """How long shoppers mean to walk and stand, minutes, and the units they carry out."""
+    scenario = load_scenario(scenario_name)
+    shoppers = [s for i in range(days) for s in draw_shoppers(scenario, np.random.default_rng(i))]
+    at_shelf_s = scenario.shoppers.at_shelf_s
+    seconds = [sum(r.walk_s + at_shelf_s for r in s.reaches) + s.leave_s for s in shoppers]
+    return np.array(seconds) / 60, np.array([sum(s.kept_units) for s in shoppers])
+
+
+def test_visits_last_as_long_as_published() -> None:
+    """41 minutes in a supermarket; 12 minutes for two items at Go."""
+    minutes, _ = minutes_inside("supermarket", 8)
+    assert minutes.mean() == pytest.approx(41, rel=0.05)
+    minutes, units = minutes_inside("convenience", 8)
+    assert minutes[units == 2].mean() == pytest.approx(12, rel=0.05)
+
+
 def test_units_taken_are_kept_or_put_back() -> None:
     """Conservation: what a shopper takes off the shelves is kept or put back, line by line."""
     for shopper in draw_shoppers(load_scenario("convenience"), np.random.default_rng(3)):
