@@ -20,8 +20,8 @@ from checkout.errors import InputError
 CLASSES = ("hand", "item", "person")
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
 SHIPPED_NAME = "shelf-yolo26n"
-IMAGE_SIZE = 416
-"""Longer side of the picture given to the network, pixels: what the shipped weights were trained at."""
+IMAGE_SIZE = 512
+"""Longer side of the picture given to the network, pixels; larger than in training, because hands are small."""
 LOWEST_CONFIDENCE = 0.1
 """Assumed: detections under this score are not reported (trackers use the weak ones, rules do not)."""
 

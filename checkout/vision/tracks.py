@@ -34,6 +34,10 @@ STANDING_M, STANDING_SD_M = 0.6, 0.25
 """Assumed: who takes from a facing stands at most this far from its front, give or take."""
 STANDING_WEIGHT = 0.1
 """Assumed: what standing there says, compared with a hand that is seen there."""
+COASTING_S = 0.5
+"""Assumed: a shopper out of sight is taken to walk on for this long."""
+UNLIKE_M, UNLIKE_GREY_LEVELS = 0.6, 60.0
+"""Assumed: a quite different colour counts like this distance; and what is quite different, of 255."""
 STRANGER_M = 0.8
 """Assumed: a person box farther than this from every shopper is nobody who entered."""
 _BYTETRACK = SimpleNamespace(
@@ -98,38 +102,67 @@ class BoxTracker:
 
 
 class ShopperTracker:
-    """Where each shopper stands, from the person boxes of all calibrated cameras."""
+    """Where each shopper stands, from the person boxes of all calibrated cameras.
+
+    A box goes to the shopper who should be there by now and looks like that, all boxes of a frame
+    together. Looks are the colour of the middle of the box, learnt for each camera by itself.
+    """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = sorted(entries, key=lambda e: e.t_s)
         self._place: dict[str, np.ndarray] = {}
+        self._speed: dict[str, np.ndarray] = {}
         self._seen_s: dict[str, float] = {}
+        self._look: dict[tuple[str, str], np.ndarray] = {}
 
     def places(self, t_s: float) -> dict[str, np.ndarray]:
         """Floor position (x, y), metres, of everybody who has entered by then."""
         while self._entries and self._entries[0].t_s <= t_s + 0.05:
             entry = self._entries.pop(0)
             self._place[entry.shopper], self._seen_s[entry.shopper] = np.array(entry.at_m), entry.t_s
+            self._speed[entry.shopper] = np.zeros(2)
         return self._place
 
-    def update(self, camera: Camera, t_s: float, people: Detections) -> None:
-        """Move shoppers to the person boxes of one frame."""
+    def update(self, camera: Camera, t_s: float, people: Detections, image: np.ndarray | None = None) -> None:
+        """Move shoppers to the person boxes of one frame; `image` is the frame, uint8 [height, width, 3]."""
         from scipy.optimize import linear_sum_assignment
 
-        places = self.places(t_s)
-        if not places or not len(people):
+        names = list(self.places(t_s))
+        if not names or not len(people):
             return
         floor = floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M)
-        names = list(places)
-        distance = np.linalg.norm(np.stack([places[n] for n in names])[:, None] - floor[None], axis=2)
-        rows, columns = linear_sum_assignment(np.minimum(distance, 10.0))
-        for row, column in zip(rows, columns, strict=True):
+        looks = [_colour(image, box) for box in people.boxes_xyxy] if image is not None else None
+        unseen_s = np.array([t_s - self._seen_s[n] for n in names])
+        ahead = np.minimum(unseen_s, COASTING_S)[:, None] * np.stack([self._speed[n] for n in names])
+        expected = np.stack([self._place[n] for n in names]) + ahead
+        distance = np.linalg.norm(expected[:, None] - floor[None], axis=2)
+        cost = np.minimum(distance, 10.0)
+        if looks is not None:
+            cost = cost + np.array([[self._unlike(n, camera, look) for look in looks] for n in names])
+        alone = _alone(people.boxes_xyxy)
+        for row, column in zip(*linear_sum_assignment(cost), strict=True):
             name = names[row]
-            unseen_s = t_s - self._seen_s[name]
-            if distance[row, column] < STRANGER_M + WALK_M_PER_S * unseen_s:
-                gain = 0.5 if unseen_s < 0.5 else 0.9
-                self._place[name] = (1 - gain) * places[name] + gain * floor[column]
-                self._seen_s[name] = t_s
+            if distance[row, column] < STRANGER_M + WALK_M_PER_S * unseen_s[row]:
+                self._move(name, floor[column], t_s, unseen_s[row])
+                if looks is not None and alone[column]:
+                    known = self._look.get((name, camera.camera), looks[column])
+                    self._look[name, camera.camera] = 0.9 * known + 0.1 * looks[column]
+
+    def _move(self, name: str, to: np.ndarray, t_s: float, unseen_s: float) -> None:
+        gain = 0.5 if unseen_s < 0.5 else 0.9
+        before = self._place[name]
+        self._place[name] = (1 - gain) * before + gain * to
+        if unseen_s > 0:
+            speed = np.clip((self._place[name] - before) / unseen_s, -WALK_M_PER_S, WALK_M_PER_S)
+            self._speed[name] = 0.7 * self._speed[name] + 0.3 * speed
+        self._seen_s[name] = t_s
+
+    def _unlike(self, name: str, camera: Camera, look: np.ndarray) -> float:
+        """Cost, metres, of giving a shopper a box that looks otherwise than they did."""
+        known = self._look.get((name, camera.camera))
+        if known is None:
+            return 0.5 * UNLIKE_M
+        return UNLIKE_M * min(1.0, float(np.linalg.norm(known - look)) / UNLIKE_GREY_LEVELS)
 
     def owners(self, camera: Camera, t_s: float, box: np.ndarray) -> dict[str, float]:
         """Probability of each shopper that the hand in a box is theirs."""
@@ -235,6 +268,29 @@ class PositionsNearness:
             distance = float(np.linalg.norm(outside, axis=1).min())
             found[str(who)] = float(np.exp(-0.5 * (distance / HAND_SD_M) ** 2))
         return found
+
+
+def _colour(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Median colour of the middle of a person box: the shirt, mostly."""
+    x1, y1, x2, y2 = box
+    w, h = x2 - x1, y2 - y1
+    rows = slice(int(max(0, y1 + 0.25 * h)), int(y1 + 0.55 * h) + 1)
+    columns = slice(int(max(0, x1 + 0.3 * w)), int(x1 + 0.7 * w) + 1)
+    return np.asarray(np.median(image[rows, columns].reshape(-1, 3), axis=0))
+
+
+def _alone(boxes: np.ndarray) -> list[bool]:
+    """Which boxes hardly overlap any other."""
+    found = []
+    for i, a in enumerate(boxes):
+        covered = 0.0
+        for j, b in enumerate(boxes):
+            if i != j:
+                width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+                height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+                covered = max(covered, width * height / ((a[2] - a[0]) * (a[3] - a[1])))
+        found.append(covered < 0.25)
+    return found
 
 
 def floor_points(camera: Camera, boxes_xyxy: np.ndarray, height_m: float) -> np.ndarray:
