@@ -30,14 +30,18 @@ HAND_SD_M = 0.12
 """Assumed: how far a hand that takes from a facing seems to be from that facing's space."""
 WALK_M_PER_S = 1.6
 """Assumed: how fast a shopper who is out of sight may walk."""
-STANDING_M, STANDING_SD_M = 0.6, 0.25
-"""Assumed: who takes from a facing stands at most this far from its front, give or take."""
+ASIDE_SD_M = 0.22
+"""Assumed: how far beside a facing's middle the shopper who takes from it stands, as a standard deviation."""
+AT_SHELF_M = 1.0
+"""Assumed: who stands farther than this before the shelf does not take from it."""
 STANDING_WEIGHT = 0.1
 """Assumed: what standing there says, compared with a hand that is seen there."""
-COASTING_S = 0.5
+COASTING_S = 0.8
 """Assumed: a shopper out of sight is taken to walk on for this long."""
-UNLIKE_M, UNLIKE_GREY_LEVELS = 0.6, 60.0
-"""Assumed: a quite different colour counts like this distance; and what is quite different, of 255."""
+ONE_BODY_M = 0.3
+"""Assumed: two person boxes this close on the floor are one person's."""
+LOST_M = 2.5
+"""Assumed: nobody is looked for farther than this from where they were last seen."""
 STRANGER_M = 0.8
 """Assumed: a person box farther than this from every shopper is nobody who entered."""
 _BYTETRACK = SimpleNamespace(
@@ -104,8 +108,7 @@ class BoxTracker:
 class ShopperTracker:
     """Where each shopper stands, from the person boxes of all calibrated cameras.
 
-    A box goes to the shopper who should be there by now and looks like that, all boxes of a frame
-    together. Looks are the colour of the middle of the box, learnt for each camera by itself.
+    A box goes to the shopper who should be there by now, all boxes of a frame together.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -113,7 +116,6 @@ class ShopperTracker:
         self._place: dict[str, np.ndarray] = {}
         self._speed: dict[str, np.ndarray] = {}
         self._seen_s: dict[str, float] = {}
-        self._look: dict[tuple[str, str], np.ndarray] = {}
 
     def places(self, t_s: float) -> dict[str, np.ndarray]:
         """Floor position (x, y), metres, of everybody who has entered by then."""
@@ -123,30 +125,24 @@ class ShopperTracker:
             self._speed[entry.shopper] = np.zeros(2)
         return self._place
 
-    def update(self, camera: Camera, t_s: float, people: Detections, image: np.ndarray | None = None) -> None:
-        """Move shoppers to the person boxes of one frame; `image` is the frame, uint8 [height, width, 3]."""
+    def update(self, camera: Camera, t_s: float, people: Detections) -> None:
+        """Move shoppers to the person boxes of one frame."""
         from scipy.optimize import linear_sum_assignment
 
         names = list(self.places(t_s))
         if not names or not len(people):
             return
-        floor = floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M)
-        looks = [_colour(image, box) for box in people.boxes_xyxy] if image is not None else None
+        floor = _apart(floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M), people.confidence)
         unseen_s = np.array([t_s - self._seen_s[n] for n in names])
         ahead = np.minimum(unseen_s, COASTING_S)[:, None] * np.stack([self._speed[n] for n in names])
         expected = np.stack([self._place[n] for n in names]) + ahead
         distance = np.linalg.norm(expected[:, None] - floor[None], axis=2)
-        cost = np.minimum(distance, 10.0)
-        if looks is not None:
-            cost = cost + np.array([[self._unlike(n, camera, look) for look in looks] for n in names])
-        alone = _alone(people.boxes_xyxy)
-        for row, column in zip(*linear_sum_assignment(cost), strict=True):
-            name = names[row]
-            if distance[row, column] < STRANGER_M + WALK_M_PER_S * unseen_s[row]:
-                self._move(name, floor[column], t_s, unseen_s[row])
-                if looks is not None and alone[column]:
-                    known = self._look.get((name, camera.camera), looks[column])
-                    self._look[name, camera.camera] = 0.9 * known + 0.1 * looks[column]
+        reach = np.minimum(STRANGER_M + WALK_M_PER_S * unseen_s, LOST_M)[:, None]
+        for row, column in zip(
+            *linear_sum_assignment(np.where(distance < reach, distance, 1e3)), strict=True
+        ):
+            if distance[row, column] < reach[row, 0]:
+                self._move(names[row], floor[column], t_s, unseen_s[row])
 
     def _move(self, name: str, to: np.ndarray, t_s: float, unseen_s: float) -> None:
         gain = 0.5 if unseen_s < 0.5 else 0.9
@@ -156,13 +152,6 @@ class ShopperTracker:
             speed = np.clip((self._place[name] - before) / unseen_s, -WALK_M_PER_S, WALK_M_PER_S)
             self._speed[name] = 0.7 * self._speed[name] + 0.3 * speed
         self._seen_s[name] = t_s
-
-    def _unlike(self, name: str, camera: Camera, look: np.ndarray) -> float:
-        """Cost, metres, of giving a shopper a box that looks otherwise than they did."""
-        known = self._look.get((name, camera.camera))
-        if known is None:
-            return 0.5 * UNLIKE_M
-        return UNLIKE_M * min(1.0, float(np.linalg.norm(known - look)) / UNLIKE_GREY_LEVELS)
 
     def owners(self, camera: Camera, t_s: float, box: np.ndarray) -> dict[str, float]:
         """Probability of each shopper that the hand in a box is theirs."""
@@ -214,13 +203,18 @@ class SightingsNearness:
         if not len(points) or not len(self._places):
             return {}
         first, last = np.searchsorted(self._place_times, [t_start_s, t_end_s + 1e-9])
-        found: dict[str, list[float]] = defaultdict(list)
+        outward = np.array(place.front)
+        offsets: dict[str, list[np.ndarray]] = defaultdict(list)
         for at in self._places[first:last]:
-            found[at.shopper].append(float(np.hypot(at.x_m - points[0, 0], at.y_m - points[0, 1])))
-        away = {who: max(0.0, float(np.median(d)) - STANDING_M) for who, d in found.items()}
-        return {
-            who: STANDING_WEIGHT * float(np.exp(-0.5 * (d / STANDING_SD_M) ** 2)) for who, d in away.items()
-        }
+            offsets[at.shopper].append(np.array([at.x_m, at.y_m]) - points[0, :2])
+        found = {}
+        for who, seen in offsets.items():
+            offset = np.median(seen, axis=0)
+            before = float(offset @ outward)
+            aside = float(np.linalg.norm(offset - before * outward))
+            if before < AT_SHELF_M:
+                found[who] = STANDING_WEIGHT * float(np.exp(-0.5 * (aside / ASIDE_SD_M) ** 2))
+        return found
 
     def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
         points = facing_points(self._planogram[facing])
@@ -270,27 +264,13 @@ class PositionsNearness:
         return found
 
 
-def _colour(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Median colour of the middle of a person box: the shirt, mostly."""
-    x1, y1, x2, y2 = box
-    w, h = x2 - x1, y2 - y1
-    rows = slice(int(max(0, y1 + 0.25 * h)), int(y1 + 0.55 * h) + 1)
-    columns = slice(int(max(0, x1 + 0.3 * w)), int(x1 + 0.7 * w) + 1)
-    return np.asarray(np.median(image[rows, columns].reshape(-1, 3), axis=0))
-
-
-def _alone(boxes: np.ndarray) -> list[bool]:
-    """Which boxes hardly overlap any other."""
-    found = []
-    for i, a in enumerate(boxes):
-        covered = 0.0
-        for j, b in enumerate(boxes):
-            if i != j:
-                width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-                height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-                covered = max(covered, width * height / ((a[2] - a[0]) * (a[3] - a[1])))
-        found.append(covered < 0.25)
-    return found
+def _apart(floor: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """The surest of floor positions that are too close together to be two people, [n, 2], metres."""
+    kept: list[np.ndarray] = []
+    for index in np.argsort(-confidence):
+        if all(np.linalg.norm(floor[index] - other) > ONE_BODY_M for other in kept):
+            kept.append(floor[index])
+    return np.array(kept)
 
 
 def floor_points(camera: Camera, boxes_xyxy: np.ndarray, height_m: float) -> np.ndarray:

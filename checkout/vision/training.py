@@ -21,6 +21,8 @@ ARCHITECTURE = "yolo26n.yaml"
 VALIDATION_SHARE = 0.08
 BATCH = 8
 """Frames a step. Ultralytics would gather gradients up to 64 frames, too few steps for a short training."""
+LEARNING_RATE = 0.0015
+"""Of AdamW at the start; half of it when going on from a checkpoint."""
 CLASS_BALANCE = 0.5
 """Power of the inverse class frequency in the loss: there are fifteen items for every hand."""
 REAL_REPEATS = 3
@@ -99,7 +101,7 @@ def train(
             exist_ok=True,
             amp=device is not None and device != "cpu",
             optimizer="AdamW",
-            lr0=0.0015,
+            lr0=LEARNING_RATE if weights is None else 0.5 * LEARNING_RATE,
             warmup_epochs=0.5,
             cos_lr=True,
             close_mosaic=max(1, epochs // 5),

@@ -138,7 +138,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     ):
         watch = watches[name]
         found = watch.look(index, t_s, image)
-        shoppers.update(watch.camera, t_s, found.of("person", at_least=0.35), image)
+        shoppers.update(watch.camera, t_s, found.of("person", at_least=0.35))
         places += [Place(t_s, who, float(x), float(y)) for who, (x, y) in shoppers.places(t_s).items()]
         hands = watch.hands(t_s, found, shoppers)
         sightings += hands
