@@ -34,9 +34,9 @@ JUDGED_COLUMNS = (
     *CONFIDENCES,
 )  # fmt: skip
 
-CONDITION_WEIGHT = 0.3
-"""Assumed: how much a judged event counts for a moment that differs from it in one condition."""
-PRIOR_EVENTS = 1.0
+BACKOFF_EVENTS = 0.5
+"""Assumed: weight, in events, of what happened under coarser conditions, at each step of the back-off."""
+PRIOR_EVENTS = 0.5
 """Assumed: weight, in events, of the pooled outcome shares in every cell (a weak prior)."""
 _BLOCK = 2048
 
@@ -236,8 +236,19 @@ class ResampledProfile:
             return next(pool)
 
     def _kernel(self, cell: Cell) -> np.ndarray:
-        differing = (self._cells != np.array(cell, dtype=int)).sum(axis=1)
-        return np.asarray(self._weights * CONDITION_WEIGHT**differing)
+        """Weight of each judged event for a moment: its own cell first, then ever coarser conditions.
+
+        A chain of back-offs, as in a hierarchical Dirichlet model: all events, those with as many
+        people near, and of these the same action, quantity and look-alikes; each step gives the
+        coarser one `BACKOFF_EVENTS`. Who is near goes last, because it decides whose hand it was.
+        """
+        same = self._cells == np.array(cell, dtype=int)
+        put_back, several, near, alike = same.T
+        weight = self._weights / self._weights.sum()
+        for match in (near, near & put_back, near & put_back & several, near & put_back & several & alike):
+            own = np.where(match, self._weights, 0.0)
+            weight = (own + BACKOFF_EVENTS * weight) / (own.sum() + BACKOFF_EVENTS)
+        return np.asarray(weight * (self._weights[near].sum() + BACKOFF_EVENTS))
 
     def _outcome_shares(self, kernel: np.ndarray) -> np.ndarray:
         mass = self._prior + np.bincount(self._outcome, weights=kernel, minlength=len(OUTCOMES))

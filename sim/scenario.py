@@ -72,6 +72,9 @@ class Shoppers(Part):
     )
     price_spread: float = Field(0.7, ge=0, le=3, description="assumed: sd of the logarithm of a unit's price")
     at_shelf_s: float = Field(8.0, gt=0, le=600, description="assumed: time at the shelf for one shelf event")
+    lingers_s: float = Field(
+        60.0, ge=0, le=3600, description="assumed: part of the walk spent looking, near that shelf"
+    )
     fixed_s: float = Field(300.0, ge=0, le=7200, description="assumed: walking that every visit has")
     per_line_s: float = Field(200.0, ge=0, le=3600, description="assumed: walking and looking for each line")
 

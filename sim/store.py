@@ -27,7 +27,7 @@ class Store:
     def stands_at(self, zone: int, who: Any, for_s: float) -> list[Any]:
         """Let somebody stand at a stretch of shelf from now on for so long; returns the others who do."""
         now, here = self.env.now, self._at_zone[zone]
-        here[:] = [(until, other) for until, other in here if until > now]
+        here[:] = [(until, other) for until, other in here if until > now and other is not who]
         others = [other for _, other in here]
         here.append((now + for_s, who))
         return others

@@ -116,10 +116,9 @@ def train(
     seconds = time.monotonic() - started
     best = work / "run" / "weights" / "best.pt"
     shutil.copy(best, target)
+    forget_places(target)
     tell("exporting", 0.0)
-    exported = Path(
-        YOLO(str(target)).export(format="openvino", half=True, dynamic=True, imgsz=imgsz, verbose=False)
-    )
+    exported = export_openvino(target, imgsz)
     scores = {
         "rendered frames of other seeds (validation)": _score(target, work / "data" / "data.yaml", imgsz)
     }
@@ -132,6 +131,30 @@ def train(
         shutil.copy(curves, out / f"{SHIPPED_NAME}.curves.csv")
     _write_card(out / f"{SHIPPED_NAME}.md", work, seconds, scores, exported)
     return target
+
+
+def forget_places(weights: Path) -> None:
+    """Take the paths and the git state of the machine that trained out of a checkpoint."""
+    import torch
+
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
+    checkpoint.pop("git", None)
+    if hasattr(checkpoint.get("model"), "pt_path"):
+        checkpoint["model"].pt_path = weights.name
+    for holder in (checkpoint.get("train_args"), getattr(checkpoint.get("model"), "args", None)):
+        for key in ("data", "model", "project", "save_dir"):
+            if isinstance(holder, dict) and key in holder:
+                holder[key] = Path(str(holder[key])).name
+    torch.save(checkpoint, weights)
+
+
+def export_openvino(weights: Path, imgsz: int) -> Path:
+    """The weights' OpenVINO form in half precision, beside them; returns its folder."""
+    from ultralytics import YOLO
+
+    return Path(
+        YOLO(str(weights)).export(format="openvino", half=True, dynamic=True, imgsz=imgsz, verbose=False)
+    )
 
 
 def _data_set(

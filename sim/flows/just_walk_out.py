@@ -41,11 +41,12 @@ class JustWalkOutFlow:
         store.enters()
 
         at_shelf_s = store.scenario.shoppers.at_shelf_s
+        near_s = at_shelf_s + store.scenario.shoppers.lingers_s
         stood_s = 0.0
         for reach in shopper.reaches:
             # One event takes the shopper from shelf to shelf: the time at the last one, then the walk.
             yield env.timeout(stood_s + reach.walk_s)
-            self._perception.sees(cart, reach, store.stands_at(reach.zone, cart, at_shelf_s), at_shelf_s)
+            self._perception.sees(cart, reach, store.stands_at(reach.zone, cart, near_s), at_shelf_s)
             stood_s = at_shelf_s
         yield env.timeout(stood_s + shopper.leave_s)
 
