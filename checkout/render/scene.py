@@ -5,6 +5,8 @@ World: metres; x along the gondola's face, y into the shelf (the aisle is y < 0)
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,6 +141,7 @@ class Scene:
         heights: Sequence[float] = SHELF_HEIGHTS_M,
     ) -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
+        _load_before_mesa()
         import mujoco
 
         self._mujoco = mujoco
@@ -317,6 +320,15 @@ def slot_position(facing: Facing, slot: int, offset_m: float = 0.0) -> np.ndarra
     assert facing.box_max_m is not None
     x = 0.5 * (facing.box_min_m[0] + facing.box_max_m[0]) + offset_m
     return np.array([x, facing.box_min_m[1] + FIRST_SLOT_M + slot * SLOT_M, facing.box_min_m[2]])
+
+
+def _load_before_mesa() -> None:
+    """Import triton, where torch has brought it, before Mesa draws anything.
+
+    Both hold an LLVM; loaded in the other order they clash and the process dies.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        importlib.import_module("triton")
 
 
 def _xml(

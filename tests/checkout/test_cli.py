@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,17 @@ def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Pa
     with VideoWriter(path, *size, 10) as writer:
         for _ in range(frames):
             writer.write(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+    return path
+
+
+def write_header(path: Path) -> Path:
+    """A video file that declares a stream and holds no frame of it."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
     return path
 
 
@@ -158,7 +170,7 @@ def test_faulty_videos_are_refused(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[: os.path.getsize(whole) * 2 // 3])
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
-    empty = write_video(tmp_path / "empty.mp4", 0)
+    empty = write_header(tmp_path / "empty.mp4")
     for file, message in (
         (tmp_path / "none.mp4", "does not exist"),
         (cut, "truncated"),
