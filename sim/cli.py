@@ -111,20 +111,25 @@ def demo_command(
     replications: ReplicationsOption = 10,
     seed: int = 1,
     workers: WorkersOption = 2,
+    to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """The whole way: judge the shipped recordings, simulate both stores with what was learnt, write a report."""
-    from checkout.cli import print_evaluation, progress_bar
+    from checkout.cli import print_evaluation, progress_bar, write_json
+    from checkout.output import check_free
     from sim.demo import run_demo
 
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
     with progress_bar() as tell:
         done = run_demo(
             out, recordings, replications=replications, seed=seed, workers=workers, force=force, progress=tell
         )
-    print_evaluation(done.evaluation)
-    for name, comparison in done.comparisons.items():
-        print_comparison(name, comparison)
-    typer.echo(f"{done.report} ({done.seconds:.0f} s)")
+    if not write_json(done.to_dict(), to_json, force=force):
+        print_evaluation(done.evaluation)
+        for name, comparison in done.comparisons.items():
+            print_comparison(name, comparison)
+    typer.echo(f"{done.report} ({done.seconds:.0f} s)", err=True)
 
 
 def _scenario(name: str, changes: list[str] | None) -> Any:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from checkout.errors import InputError
 from checkout.evaluation.report import EvaluationReport, evaluate
@@ -48,6 +49,14 @@ class Demo:
     comparisons: dict[str, Comparison]
     report: Path
     seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores as `evaluate --json` and each comparison as `compare --json` prints them."""
+        return {
+            "evaluation": self.evaluation.to_dict(),
+            "comparisons": {name: c.to_dict() for name, c in self.comparisons.items()},
+            "report": str(self.report),
+        }
 
 
 def run_demo(
