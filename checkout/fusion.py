@@ -189,7 +189,7 @@ class Fusion:
                     t_end_s=end,
                     item_confidence=product[best_product],
                     action_confidence=action[best_action],
-                    shopper_confidence=shopper[best_shopper],
+                    shopper_confidence=_sureness(best_shopper, shopper),
                     candidates=dict(shopper),
                 ),
             )
@@ -378,7 +378,7 @@ class Fusion:
                     t_end_s=step.t_end_s,
                     item_confidence=item,
                     action_confidence=happened,
-                    shopper_confidence=who[named],
+                    shopper_confidence=_sureness(named, who),
                     candidates=who,
                 )
             )
@@ -405,6 +405,11 @@ class Fusion:
                 strays = self._misplaced[event.facing]
                 change = -sign * event.quantity * event.item_confidence
                 strays[event.product] = max(0.0, strays[event.product] + change)
+
+
+def _sureness(named: str, who: Mapping[str, float]) -> float:
+    """Confidence that the named shopper did it; none at all when nobody is known by name."""
+    return 0.0 if named == UNKNOWN_SHOPPER else who[named]
 
 
 def _action_of(step: WeightStep) -> Action:

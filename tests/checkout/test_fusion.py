@@ -168,3 +168,9 @@ def test_vision_alone_turns_a_moment_into_an_event() -> None:
 def test_vision_alone_leaves_a_touch_alone() -> None:
     touch = {"pick": 0.2, "put_back": 0.1, "touch": 0.7}
     assert fusion().explain_moments([moment({"g1.s1.f1": 1.0}, touch)]).events == ()
+
+
+def test_nobody_is_charged_with_confidence_when_nobody_is_known() -> None:
+    mind = Fusion(catalog(), planogram(), [], None)
+    event = only(mind.explain_step(step(-350.0, 1), []).events)
+    assert (event.shopper, event.shopper_confidence) == ("unknown", 0.0)
