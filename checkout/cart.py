@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from checkout.events import Receipt, ReceiptLine, ShelfEvent
 from checkout.review import ReviewPolicy
@@ -30,9 +30,13 @@ class Carts:
 
 
 def receipts(
-    shoppers: Iterable[str], events: Sequence[ShelfEvent], policy: ReviewPolicy
+    shoppers: Iterable[str],
+    events: Sequence[ShelfEvent],
+    policy: ReviewPolicy,
+    *,
+    staff: Collection[str] = (),
 ) -> tuple[Receipt, ...]:
-    """One receipt a shopper, also for those who took nothing.
+    """One receipt a shopper, also for those who took nothing; none for staff.
 
     A line's confidence is the probability that all its events are right, taken as independent:
     the product over the line's events of item x action x shopper confidence.
@@ -47,6 +51,8 @@ def receipts(
     everyone = dict.fromkeys([*shoppers, *(e.shopper for e in events)])
     made = []
     for shopper in everyone:
+        if shopper in staff:
+            continue
         lines = tuple(ReceiptLine(p, n, sure[shopper, p]) for p, n in sorted(carts.contents(shopper).items()))
         decision, reasons = policy.decide(shopper, events)
         made.append(Receipt(shopper, lines, decision, reasons))

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple, Protocol
@@ -120,6 +120,7 @@ class Fusion:
     Args:
         shoppers: everybody who may have caused an event.
         nearness: who was where; None when no sensor says.
+        staff: those of them who restock.
     """
 
     def __init__(
@@ -129,7 +130,10 @@ class Fusion:
         shoppers: Iterable[str],
         nearness: Nearness | None = None,
         settings: FusionSettings | None = None,
+        *,
+        staff: Collection[str] = (),
     ) -> None:
+        self._staff = frozenset(staff)
         self._catalog, self._planogram, self._nearness = catalog, planogram, nearness
         self._settings = settings or FusionSettings()
         self._shoppers = tuple(dict.fromkeys(shoppers)) or (UNKNOWN_SHOPPER,)
@@ -323,7 +327,7 @@ class Fusion:
             prior = (1 - s.misplaced) * own + stray + s.misplaced / n
         else:
             held = sum(
-                weight * np.array([min(1.0, self._cart[who].get(p, 0.0)) for p in self._products])
+                weight * np.array([self._holds(who, p) for p in self._products])
                 for who, weight in shopper.items()
             )
             held = np.asarray(held) + s.not_in_cart
@@ -389,11 +393,15 @@ class Fusion:
         if part.action == "pick":
             return dict(shopper)
         weight = {
-            who: p * (min(1.0, self._cart[who].get(part.product, 0.0)) + self._settings.not_in_cart)
+            who: p * (self._holds(who, part.product) + self._settings.not_in_cart)
             for who, p in shopper.items()
         }
         total = sum(weight.values())
         return {who: w / total for who, w in weight.items()}
+
+    def _holds(self, who: str, product: str) -> float:
+        """How surely somebody has a unit of the product to put down; staff bring what they restock."""
+        return 1.0 if who in self._staff else min(1.0, self._cart[who].get(product, 0.0))
 
     def _remember(self, events: Iterable[ShelfEvent]) -> None:
         for event in events:

@@ -158,7 +158,8 @@ def perceive(
     nearness, how = _nearness(recording, sight)
     if how:
         warnings.append(how)
-    fusion = Fusion(catalog, planogram, shoppers or [UNKNOWN_SHOPPER], nearness)
+    staff = {e.shopper for e in recording.entries if e.role == "staff"}
+    fusion = Fusion(catalog, planogram, shoppers or [UNKNOWN_SHOPPER], nearness, staff=staff)
     if use_plates:
         explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
     else:
@@ -174,7 +175,7 @@ def perceive(
     perceived = Perceived(
         recording.id,
         events,
-        receipts(shoppers, events, policy or ReviewPolicy()),
+        receipts(shoppers, events, policy or ReviewPolicy(), staff=staff),
         steps,
         moments,
         tuple(explanations),
@@ -297,7 +298,7 @@ def _shopper_minutes(recording: Recording, steps: Sequence[WeightStep], seen: bo
         end = max(probe(recording.path / c.file).frames / c.fps for c in recording.cameras)
     else:
         end = max((s.t_end_s for s in steps), default=0.0)
-    starts = [e.t_s for e in recording.entries] or [0.0]
+    starts = [e.t_s for e in recording.entries if e.role == "shopper"] or [0.0]
     return sum(max(0.0, end - max(0.0, s)) for s in starts) / 60.0
 
 

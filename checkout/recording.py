@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ from checkout.events import Receipt, ReceiptLine, ShelfEvent
 
 RECORDING_SCHEMA = 1
 TRUTH_SCHEMA = 1
+Role = Literal["shopper", "staff"]
+ActKind = Literal["touch", "hand_over", "hide", "leave_on_floor"]
 _FIELDS = ("schema", "id", "cameras", "plates", "entries", "source", "licence", "seed")
 _CAMERA_FIELDS = (
     "camera",
@@ -123,20 +125,52 @@ class Camera:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry scan: which shopper came in, when, and where (floor x, y in world metres)."""
+    """One person who came in: on whose account, when, and where (floor x, y in world metres).
+
+    Attributes:
+        shopper: the account that pays; the persons of a group share one.
+        person: the person's own name; the shopper's where nobody shares the account.
+        role: staff have no receipt.
+    """
 
     shopper: str
     t_s: float
     at_m: tuple[float, float]
+    person: str = ""
+    role: Role = "shopper"
+
+    def __post_init__(self) -> None:
+        if not self.person:
+            object.__setattr__(self, "person", self.shopper)
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something a person did that is no shelf event, but that perception may trip over.
+
+    Attributes:
+        kind: a touch takes nothing; the others happen to units that were picked before.
+        to: the person who got the units of a hand-over.
+    """
+
+    kind: ActKind
+    t_start_s: float
+    t_end_s: float
+    person: str
+    product: str
+    quantity: int = 1
+    facing: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What really happened: the shelf events with their conditions, and the final receipts."""
+    """What really happened: the shelf events with their conditions, the final receipts, and what else was done."""
 
     shoppers: tuple[str, ...]
     events: tuple[ShelfEvent, ...]
     receipts: tuple[Receipt, ...]
+    acts: tuple[Act, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Truth:
@@ -168,12 +202,13 @@ class Truth:
                 )
                 for r in document["receipts"]
             )
-            return cls(tuple(document["shoppers"]), events, receipts)
+            acts = tuple(Act(**row) for row in document.get("acts", []))
+            return cls(tuple(document["shoppers"]), events, receipts, acts)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(path, "", f"a field is missing or malformed ({error!r})") from None
 
     def save(self, path: Path) -> None:
-        document = {
+        document: dict[str, Any] = {
             "schema": TRUTH_SCHEMA,
             "shoppers": list(self.shoppers),
             "events": [
@@ -197,6 +232,11 @@ class Truth:
                 for r in self.receipts
             ],
         }
+        if self.acts:
+            document["acts"] = [
+                {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(a).items() if v != ""}
+                for a in self.acts
+            ]
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
@@ -237,15 +277,16 @@ class Recording:
         entries = []
         for i, row in enumerate(document.get("entries") or []):
             try:
-                entries.append(
-                    Entry(
-                        str(row["shopper"]), float(row["t_s"]), (float(row["at_m"][0]), float(row["at_m"][1]))
-                    )
-                )
-            except (KeyError, TypeError, ValueError, IndexError):
+                at_m = (float(row["at_m"][0]), float(row["at_m"][1]))
+                role = row.get("role", "shopper")
+                entry = Entry(str(row["shopper"]), float(row["t_s"]), at_m, str(row.get("person", "")), role)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError):
                 raise InputError(
                     file, f"entries[{i}]", f"{row!r}, expected shopper, t_s and at_m: [x, y]"
                 ) from None
+            if role not in get_args(Role):
+                raise InputError(file, f"entries[{i}].role", f"{role!r}, expected shopper or staff")
+            entries.append(entry)
         return cls(
             path,
             str(document.get("id") or path.name),
@@ -267,6 +308,8 @@ class Recording:
         if self.entries:
             document["entries"] = [
                 {"shopper": e.shopper, "t_s": round(e.t_s, 4), "at_m": [round(v, 4) for v in e.at_m]}
+                | ({"person": e.person} if e.person != e.shopper else {})
+                | ({"role": e.role} if e.role != "shopper" else {})
                 for e in self.entries
             ]
         document |= {"source": self.source, "licence": self.licence}

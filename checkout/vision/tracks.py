@@ -80,9 +80,10 @@ class HandSighting:
 
 
 class Place(NamedTuple):
-    """Where a shopper stood at a time: floor position, metres."""
+    """Where a person stood at a time: floor position, metres; and the account they pay with."""
 
     t_s: float
+    person: str
     shopper: str
     x_m: float
     y_m: float
@@ -106,13 +107,17 @@ class BoxTracker:
 
 
 class ShopperTracker:
-    """Where each shopper stands, from the person boxes of all calibrated cameras.
+    """Where each person stands, from the person boxes of all calibrated cameras.
 
-    A box goes to the shopper who should be there by now, all boxes of a frame together.
+    A box goes to the person who should be there by now, all boxes of a frame together.
+
+    Attributes:
+        shopper_of: the account each person pays with.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = sorted(entries, key=lambda e: e.t_s)
+        self.shopper_of = {e.person: e.shopper for e in entries}
         self._place: dict[str, np.ndarray] = {}
         self._speed: dict[str, np.ndarray] = {}
         self._seen_s: dict[str, float] = {}
@@ -121,12 +126,12 @@ class ShopperTracker:
         """Floor position (x, y), metres, of everybody who has entered by then."""
         while self._entries and self._entries[0].t_s <= t_s + 0.05:
             entry = self._entries.pop(0)
-            self._place[entry.shopper], self._seen_s[entry.shopper] = np.array(entry.at_m), entry.t_s
-            self._speed[entry.shopper] = np.zeros(2)
+            self._place[entry.person], self._seen_s[entry.person] = np.array(entry.at_m), entry.t_s
+            self._speed[entry.person] = np.zeros(2)
         return self._place
 
     def update(self, camera: Camera, t_s: float, people: Detections) -> None:
-        """Move shoppers to the person boxes of one frame."""
+        """Move people to the person boxes of one frame."""
         from scipy.optimize import linear_sum_assignment
 
         names = list(self.places(t_s))
@@ -163,7 +168,10 @@ class ShopperTracker:
         ray = camera.rays(np.array([[0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])]]))[0]
         distance = _from_ray(camera.position_m, ray, shoulders)
         weight = np.exp(-0.5 * (distance / ARM_SD_M) ** 2) + 1e-4
-        return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
+        found: dict[str, float] = defaultdict(float)
+        for name, share in zip(names, (weight / weight.sum()).tolist(), strict=True):
+            found[self.shopper_of[name]] += share
+        return dict(found)
 
 
 class SightingsNearness:
@@ -178,6 +186,7 @@ class SightingsNearness:
     ) -> None:
         self._planogram = planogram
         self._places = sorted(places)
+        self._shopper_of = {p.person: p.shopper for p in self._places}
         self._place_times = np.array([p.t_s for p in self._places])
         self._cameras = {c.camera: c for c in cameras}
         by_camera: dict[str, list[HandSighting]] = defaultdict(list)
@@ -206,14 +215,16 @@ class SightingsNearness:
         outward = np.array(place.front)
         offsets: dict[str, list[np.ndarray]] = defaultdict(list)
         for at in self._places[first:last]:
-            offsets[at.shopper].append(np.array([at.x_m, at.y_m]) - points[0, :2])
-        found = {}
-        for who, seen in offsets.items():
+            offsets[at.person].append(np.array([at.x_m, at.y_m]) - points[0, :2])
+        found: dict[str, float] = {}
+        for person, seen in offsets.items():
             offset = np.median(seen, axis=0)
             before = float(offset @ outward)
             aside = float(np.linalg.norm(offset - before * outward))
             if before < AT_SHELF_M:
-                found[who] = STANDING_WEIGHT * float(np.exp(-0.5 * (aside / ASIDE_SD_M) ** 2))
+                who = self._shopper_of[person]
+                weight = STANDING_WEIGHT * float(np.exp(-0.5 * (aside / ASIDE_SD_M) ** 2))
+                found[who] = max(found.get(who, 0.0), weight)
         return found
 
     def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:

@@ -139,7 +139,10 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         watch = watches[name]
         found = watch.look(index, t_s, image)
         shoppers.update(watch.camera, t_s, found.of("person", at_least=0.35))
-        places += [Place(t_s, who, float(x), float(y)) for who, (x, y) in shoppers.places(t_s).items()]
+        places += [
+            Place(t_s, who, shoppers.shopper_of[who], float(x), float(y))
+            for who, (x, y) in shoppers.places(t_s).items()
+        ]
         hands = watch.hands(t_s, found, shoppers)
         sightings += hands
         moments += watch.finder.update(t_s, image, found, hands)

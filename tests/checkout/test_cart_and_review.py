@@ -26,6 +26,11 @@ def test_a_receipt_is_picks_less_put_backs() -> None:
     assert by_shopper == {"anna": {"cola": 2}, "ben": {"cola": 1}, "cleo": {}}
 
 
+def test_staff_get_no_receipt() -> None:
+    events = [event(), event("put_back", shopper="crew")]
+    assert [r.shopper for r in receipts(["anna", "crew"], events, POLICY, staff=["crew"])] == ["anna"]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["pick", "put_back"]), st.integers(1, 4)), max_size=20))
 def test_a_cart_never_holds_less_than_nothing(moves: list[tuple[Action, int]]) -> None:
     carts = Carts()

@@ -174,3 +174,11 @@ def test_nobody_is_charged_with_confidence_when_nobody_is_known() -> None:
     mind = Fusion(catalog(), planogram(), [], None)
     event = only(mind.explain_step(step(-350.0, 1), []).events)
     assert (event.shopper, event.shopper_confidence) == ("unknown", 0.0)
+
+
+def test_staff_put_back_what_no_cart_holds() -> None:
+    restocking = step(WEIGHTS["cola"], 1)
+    mind = Fusion(catalog(), planogram(), ["anna", "crew"], HandsAt(anna=0.5, crew=0.5), staff=["crew"])
+    assert only(mind.explain_step(restocking, []).events).candidates["crew"] > 0.9
+    mind = Fusion(catalog(), planogram(), ["anna", "ben"], HandsAt(anna=0.5, ben=0.5))
+    assert only(mind.explain_step(restocking, []).events).candidates["ben"] == pytest.approx(0.5)

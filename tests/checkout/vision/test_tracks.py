@@ -75,6 +75,14 @@ def test_a_hand_belongs_to_the_shopper_whose_shoulder_is_near() -> None:
     assert owners["anna"] > 0.75
 
 
+def test_the_hands_of_a_group_belong_to_its_account() -> None:
+    entries = [Entry("s1", 0.0, (-0.35, -0.5), person="p1"), Entry("s1", 0.0, (0.35, -0.5), person="p2")]
+    tracker = ShopperTracker(entries)
+    assert set(tracker.places(0.0)) == {"p1", "p2"}
+    x, y = seen_at(ABOVE, -0.3, -0.05, 1.3)
+    assert tracker.owners(ABOVE, 0.0, np.array([x, y, x, y])) == {"s1": pytest.approx(1.0)}
+
+
 def sighting(
     camera: Camera, shopper: dict[str, float], at: tuple[float, float, float], t_s: float
 ) -> HandSighting:
@@ -96,7 +104,7 @@ def test_the_hand_that_was_at_the_facing_is_the_closest() -> None:
 
 
 def test_who_stands_there_counts_a_little_where_no_hand_is_seen() -> None:
-    places = [Place(5.0, "anna", -0.3, -0.5), Place(5.0, "ben", 0.9, -0.5)]
+    places = [Place(5.0, "anna", "anna", -0.3, -0.5), Place(5.0, "ben", "ben", 0.9, -0.5)]
     near = SightingsNearness(PLANOGRAM, [ABOVE], [], places).closeness("g1.s1.f1", 4.9, 5.1)
     assert 0.05 < near["anna"] <= 0.1
     assert near["ben"] < 0.3 * near["anna"]
