@@ -19,6 +19,9 @@ class InputError(Exception):
         where = ": ".join(part for part in (str(file), field) if part)
         super().__init__(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
+        return type(self), (self.file, self.field, self.problem, self.remedy)
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the known word most like `word`, or an empty string."""

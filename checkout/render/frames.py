@@ -19,22 +19,22 @@ from checkout.render.scene import (
     HAND,
     ITEM,
     LABELS,
+    LAYOUTS,
     PERSON,
     SHELF_HEIGHTS_M,
-    SLOTS,
     WIDTH_M,
     Scene,
     Unit,
     View,
     make_planogram,
     slot_position,
+    slots_of,
 )
+from checkout.render.specs import TRAINING_CAMERA_HEIGHTS_M
 
 FRAMES_PER_SCENE = 12
 LEAST_PX = 6
-HULL_FILL = {ITEM: 1.0, HAND: 0.6}
-"""Assumed: share of its projected hull that a fully visible hand or item fills."""
-LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.25, PERSON: 0.0}
+LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.25, PERSON: 0.05}
 TRAINING_SEED = 1_000_003
 """Keeps training scenes apart from recordings of the same seed."""
 
@@ -80,25 +80,30 @@ def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> i
     import cv2
 
     rng = np.random.default_rng([TRAINING_SEED, seed, int(split == "val"), first])
-    heights = [h + float(d) for h, d in zip(SHELF_HEIGHTS_M, rng.uniform(-0.05, 0.05, 4), strict=True)]
-    products = draw_products(rng, int(rng.integers(14, 25)), test=False)
-    planogram = make_planogram(products, heights)
+    shelves = int(rng.choice([3, 4, 4, 5]))
+    drawn = rng.uniform(-0.04, 0.04, shelves)
+    heights = [h + float(d) for h, d in zip(SHELF_HEIGHTS_M[shelves], drawn, strict=True)]
+    products = draw_products(rng, int(rng.integers(18, 37)), test=False)
+    planogram = make_planogram(products, heights, [LAYOUTS[int(rng.integers(len(LAYOUTS)))] for _ in heights])
     index = {p.product.product: i for i, p in enumerate(products)}
-    stock = [(f, s) for f in planogram.values() for s in range(SLOTS)]
+    stock = [(f, s) for f in planogram.values() for s in range(slots_of(products[index[f.product]]))]
     spare = int(rng.integers(4, 8))
     units = [Unit(index[f.product], 1.0) for f, _ in stock]
     units += [Unit(int(rng.integers(len(products))), 1.0) for _ in range(spare)]
-    builds = [Build.draw(rng) for _ in range(3)]
+    carries = ("basket", "basket", "trolley", "nothing")
+    builds = [
+        Build.draw(rng, carries=carries[int(rng.integers(4))], child=i == 2 and rng.uniform() < 0.4)
+        for i in range(3)
+    ]
     scene = Scene(products, planogram, units, builds, rng, heights=heights)
     for number in range(count):
         fullness = rng.uniform(0.3, 1.0)
         empty = {
-            f.facing: int(rng.integers(0, SLOTS + 1)) if rng.uniform() > fullness else 0
-            for f in planogram.values()
+            f.facing: int(rng.integers(0, 5)) if rng.uniform() > fullness else 0 for f in planogram.values()
         }
         for unit, (facing, slot) in enumerate(stock):
             at = (
-                slot_position(facing, slot, float(rng.normal(0, 0.006)))
+                slot_position(facing, slot, products[index[facing.product]], float(rng.normal(0, 0.01)))
                 if slot >= empty[facing.facing]
                 else None
             )
@@ -113,10 +118,10 @@ def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> i
         for shopper, pose in enumerate(poses):
             for side in SIDES:
                 palm = pose.palm_m[side]
-                if palm is not None and pose.grip[side] and free and rng.uniform() < 0.8:
+                if palm is not None and pose.grip[side] > 0.5 and free and rng.uniform() < 0.8:
                     unit = free.pop()
                     product = products[units[unit].product]
-                    at = held_position(builds[shopper], palm, pose.yaw, side, product.half_m[0])
+                    at = held_position(builds[shopper], palm, pose.yaw, side, min(product.half_m[0], 0.07))
                     scene.place_unit(
                         unit, at - [0, 0, product.half_m[2]], pose.yaw + float(rng.normal(0, 0.3))
                     )
@@ -147,7 +152,7 @@ def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> i
 def visible_boxes(scene: Scene, view: View) -> list[tuple[int, str, tuple[int, int, int, int], float]]:
     """Label, id, box (pixels) and visible share of everything in the present picture.
 
-    The visible share is the mask's pixels over the pixels of the projected hull; 1 for people.
+    The visible share is the mask's pixels over those that the thing would fill were nothing before it.
     """
     found = []
     for instance, (x1, y1, x2, y2, pixels) in boxes_of(scene.instances()).items():
@@ -155,10 +160,7 @@ def visible_boxes(scene: Scene, view: View) -> list[tuple[int, str, tuple[int, i
         least = 40 if label == PERSON else LEAST_PX
         if x2 - x1 < least or y2 - y1 < least:
             continue
-        if label == PERSON:
-            visible = 1.0
-        else:
-            visible = min(1.0, pixels / max(1.0, scene.hull_area_px(instance, view) * HULL_FILL[label]))
+        visible = min(1.0, pixels / max(1.0, scene.outline_px(instance, view)))
         found.append((label, name, (x1, y1, x2, y2), visible))
     return found
 
@@ -170,7 +172,9 @@ def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: l
         if shoppers > 1
         else float(rng.uniform(-0.6, 0.6))
     )
-    pose = Pose((lane, -float(rng.uniform(0.42, 0.85))), float(rng.normal(0, 0.35)))
+    pose = Pose((lane, -float(rng.uniform(0.42, 0.95))), float(rng.normal(0, 0.35)))
+    if rng.uniform() < 0.4:
+        pose.gait, pose.stride_m = float(rng.uniform(0, 6.28)), float(rng.uniform(0.05, 0.26))
     for side, sign in zip(SIDES, (-1.0, 1.0), strict=True):
         what = rng.uniform()
         height = float(rng.choice(heights)) + float(rng.uniform(0.04, 0.22))
@@ -182,8 +186,13 @@ def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: l
             pose.palm_m[side] = np.array(
                 [x, pose.at_m[1] + float(rng.uniform(0.15, 0.5)), float(rng.uniform(0.75, 1.55))]
             )
-        pose.grip[side] = bool(rng.uniform() < 0.6)
+        pose.grip[side] = float(rng.uniform(0.6, 1.0) if rng.uniform() < 0.6 else rng.uniform(0.0, 0.3))
     return pose
+
+
+def _height(rng: np.random.Generator, kind: str) -> float:
+    """A camera's height at which no test set mounts one, metres."""
+    return float(rng.uniform(*TRAINING_CAMERA_HEIGHTS_M[kind][int(rng.integers(2))]))
 
 
 def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
@@ -196,13 +205,13 @@ def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
     near = (float(focus[0] + rng.normal(0, 0.12)), float(focus[1] + rng.normal(0, 0.1)), float(focus[2]))
     zoomed = rng.uniform() < 0.5
     if kind < 0.4:
-        at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.3, -0.5)), float(rng.uniform(2.25, 3.0)))
+        at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.2, -0.35)), _height(rng, "overhead"))
         to = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.35, 0.05)), float(rng.uniform(0.8, 1.2)))
         return View(
             at, near if zoomed else to, float(rng.uniform(18, 32) if zoomed else rng.uniform(36, 60)), lens
         )
     if kind < 0.8:
-        at = (float(rng.uniform(-1.7, 1.7)), float(rng.uniform(-2.2, -1.1)), float(rng.uniform(1.7, 2.7)))
+        at = (float(rng.uniform(-1.7, 1.7)), float(rng.uniform(-2.0, -0.65)), _height(rng, "oblique"))
         to = (float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.2, 0.1)), float(rng.uniform(0.85, 1.25)))
         return View(
             at, near if zoomed else to, float(rng.uniform(16, 28) if zoomed else rng.uniform(30, 52)), lens

@@ -1,4 +1,4 @@
-"""What a real camera does to an ideal picture: exposure, colour, blur, noise."""
+"""What a real camera does to an ideal picture: exposure, colour, blur, motion blur, noise."""
 
 from __future__ import annotations
 
@@ -9,23 +9,39 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sensor:
-    """A camera's picture quality: exposure factor, colour gains (RGB), blur (pixels) and noise (grey levels)."""
+    """A camera's picture quality.
+
+    Attributes:
+        exposure: factor on the light.
+        gains: of red, green and blue.
+        blur_px: standard deviation of the lens's blur.
+        noise: standard deviation, grey levels.
+        shutter_s: how long one picture is exposed.
+        crf: H.264's constant rate factor; more is worse.
+    """
 
     exposure: float = 1.0
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
     blur_px: float = 0.0
     noise: float = 1.5
+    shutter_s: float = 0.0
+    crf: int = 26
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, wide: bool) -> Sensor:
-        """A sensor for a recording, or, when `wide`, for one training frame out of a wide range."""
-        spread = 1.0 if wide else 0.35
+    def draw(cls, rng: np.random.Generator, *, wide: bool, light: float = 1.0) -> Sensor:
+        """A sensor for a recording, or, when `wide`, for one training frame out of a wide range.
+
+        A dim shop (`light` under 1) costs noise and a longer shutter.
+        """
+        spread = 1.0 if wide else 0.5
         red, blue = rng.normal(1.0, 0.07 * spread, 2)
         return cls(
-            float(np.exp(rng.normal(0.0, 0.28 * spread))),
+            float(np.exp(rng.normal(0.0, 0.28 * spread))) * light**0.5,
             (float(red), 1.0, float(blue)),
             float(max(0.0, rng.normal(0.3, 0.6 * spread))),
-            float(rng.uniform(0.5, 6.0 if wide else 2.5)),
+            float(rng.uniform(0.5, 6.0 if wide else 3.0) / light),
+            float(min(0.022, rng.uniform(0.002, 0.014) / light**2)),
+            int(rng.integers(24, 31)),
         )
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,32 +5,34 @@ World: metres; x along the gondola's face, y into the shelf (the aisle is y < 0)
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from checkout.catalog import Catalog, Facing, Planogram
 from checkout.recording import Camera
-from checkout.render.people import SIDES, Build, Pose, body_xml, place_parts
+from checkout.render.engine import load_mujoco
+from checkout.render.people import SIDES, Build, Pose, person_xml, place_parts
 from checkout.render.products import DrawnProduct
 
 PLATE_M = 0.1016
 """Published: plates are 4 inches wide (AutoCheckout competition, shared/data README)."""
 PLATES_PER_SHELF = 12
-PLATES_PER_FACING = 2
+LAYOUTS = ((2, 2, 2, 2, 2, 2), (3, 2, 2, 3, 2), (2, 3, 2, 2, 3), (3, 3, 2, 2, 2))
+"""Plates of each facing along a shelf; published: one product usually stands on 2-3 plates (shared/data README)."""
 DEPTH_M = 0.40
-SLOTS = 4
+MOST_SLOTS = 4
 """Units that stand one behind the other on a facing."""
-SLOT_M = 0.095
-FIRST_SLOT_M = 0.055
+GAP_M = 0.014
+FIRST_GAP_M = 0.018
 BOARD_M = 0.012
-SHELF_HEIGHTS_M = (0.52, 0.86, 1.18, 1.48)
+SHELF_HEIGHTS_M = {3: (0.62, 1.02, 1.40), 4: (0.50, 0.84, 1.16, 1.46), 5: (0.34, 0.66, 0.96, 1.25, 1.52)}
+"""Assumed: heights of a gondola's shelves, by their number."""
+HEADROOM_M = 0.34
 WIDTH_M = PLATES_PER_SHELF * PLATE_M
 HAND, ITEM, PERSON = 0, 1, 2
 LABELS = ("hand", "item", "person")
@@ -44,6 +46,7 @@ class View:
     look_at_m: tuple[float, float, float]
     fovy_deg: float
     k1: float = 0.0
+    k2: float = 0.0
     width: int = 640
     height: int = 360
 
@@ -63,14 +66,14 @@ class View:
         matrix = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1.0]])
         rotation = self.rotation
         return Camera(
-            camera, file, fps, self.width, self.height, matrix, np.array([self.k1, 0.0, 0.0, 0.0, 0.0]),
+            camera, file, fps, self.width, self.height, matrix, np.array([self.k1, self.k2, 0.0, 0.0, 0.0]),
             rotation, -rotation @ np.array(self.position_m),
         )  # fmt: skip
 
     @cached_property
     def _lens(self) -> tuple[np.ndarray, np.ndarray] | None:
         """For each pixel of the picture, where the ideal pinhole picture holds it."""
-        if self.k1 == 0.0:
+        if self.k1 == 0.0 and self.k2 == 0.0:
             return None
         camera = self.calibration("", "", 1.0)
         assert camera.matrix is not None
@@ -98,35 +101,67 @@ class Unit:
     weight_g: float
 
 
-def make_planogram(products: Sequence[DrawnProduct], heights: Sequence[float]) -> Planogram:
-    """One product a facing of two plates; a look-alike group's products stand side by side."""
-    facings, index = [], 0
+def make_planogram(
+    products: Sequence[DrawnProduct], heights: Sequence[float], layouts: Sequence[Sequence[int]] | None = None
+) -> Planogram:
+    """One product a facing, in the order given; facings that no product is left for stay away.
+
+    A product that is too tall for a shelf's headroom goes to the next facing that has room.
+
+    Args:
+        layouts: plates of each facing, for every shelf; two plates each without it.
+    """
+    facings, waiting = [], list(products)
     for shelf, height in enumerate(heights, start=1):
-        above = heights[shelf] if shelf < len(heights) else height + 0.34
-        for place in range(PLATES_PER_SHELF // PLATES_PER_FACING):
-            first = place * PLATES_PER_FACING
-            left = -WIDTH_M / 2 + first * PLATE_M
-            plates = tuple(f"g1.s{shelf}.p{first + i + 1}" for i in range(PLATES_PER_FACING))
-            facings.append(
-                Facing(
-                    f"g1.s{shelf}.f{place + 1}",
-                    products[index % len(products)].product.product,
-                    plates,
-                    (left, 0.0, height),
-                    (left + PLATES_PER_FACING * PLATE_M, DEPTH_M, above - BOARD_M),
+        above = heights[shelf] if shelf < len(heights) else height + HEADROOM_M
+        ceiling = above - BOARD_M - height
+        first = 0
+        for place, plates in enumerate(layouts[shelf - 1] if layouts else LAYOUTS[0], start=1):
+            width = plates * PLATE_M
+            fits = (p for p in waiting if 2 * p.half_m[2] + 0.03 < ceiling and 2 * p.half_m[0] + 0.03 < width)
+            product = next(fits, None)
+            if product is not None:
+                waiting.remove(product)
+                left = -WIDTH_M / 2 + first * PLATE_M
+                facings.append(
+                    Facing(
+                        f"g1.s{shelf}.f{place}",
+                        product.product.product,
+                        tuple(f"g1.s{shelf}.p{first + i + 1}" for i in range(plates)),
+                        (left, 0.0, height),
+                        (left + width, DEPTH_M, above - BOARD_M),
+                    )
                 )
-            )
-            index += 1
+            first += plates
     return Planogram(facings)
 
 
+def pitch_m(product: DrawnProduct) -> float:
+    """Depth that one unit takes on a facing of its product, metres."""
+    return 2 * product.half_m[1] + GAP_M
+
+
+def slots_of(product: DrawnProduct) -> int:
+    """How many units of a product stand one behind the other."""
+    return int(min(MOST_SLOTS, (DEPTH_M - FIRST_GAP_M) // pitch_m(product)))
+
+
+def slot_position(facing: Facing, slot: int, product: DrawnProduct, offset_m: float = 0.0) -> np.ndarray:
+    """Middle of the base of the unit in a slot (0 is the front one) of a facing of `product`, metres."""
+    assert facing.box_min_m is not None
+    assert facing.box_max_m is not None
+    x = 0.5 * (facing.box_min_m[0] + facing.box_max_m[0]) + offset_m
+    y = facing.box_min_m[1] + FIRST_GAP_M + product.half_m[1] + slot * pitch_m(product)
+    return np.array([x, y, facing.box_min_m[2]])
+
+
 class Scene:
-    """A gondola, its units and some shoppers; pose them, then take pictures.
+    """A gondola, its units and some people; pose them, then take pictures.
 
     Args:
         products: what is sold; the planogram names them.
         units: every unit that exists in the scene.
-        builds: the shoppers' looks.
+        builds: the people's looks.
         rng: colours of the shop and its light.
     """
 
@@ -138,13 +173,9 @@ class Scene:
         builds: Sequence[Build],
         rng: np.random.Generator,
         *,
-        heights: Sequence[float] = SHELF_HEIGHTS_M,
+        heights: Sequence[float] = SHELF_HEIGHTS_M[4],
     ) -> None:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-        _load_before_mesa()
-        import mujoco
-
-        self._mujoco = mujoco
+        mujoco = self._mujoco = load_mujoco()
         self.products, self.planogram, self.units, self.builds = products, planogram, units, builds
         self.catalog = Catalog(p.product for p in products)
         xml, assets = _xml(products, units, builds, rng, heights)
@@ -156,7 +187,13 @@ class Scene:
             for i in range(self._model.nbody)
             if self._model.body_mocapid[i] >= 0
         }
+        self._parts = [
+            [name.split("/", 1)[1] for name in self._mocap if name.startswith(f"s{i}/")]
+            for i in range(len(builds))
+        ]
         self._label, self._instance = self._geom_owners()
+        self._skin_instance = self._skin_owners()
+        self._areas: dict[tuple[int, bytes], float] = {}
         self.view: View | None = None
 
     def close(self) -> None:
@@ -164,30 +201,28 @@ class Scene:
             self._renderer.close()
             self._renderer = None
 
-    def place_unit(self, unit: int, centre_m: np.ndarray | None, yaw: float = 0.0) -> None:
+    def place_unit(
+        self, unit: int, base_m: np.ndarray | None, yaw: float = 0.0, quaternion: np.ndarray | None = None
+    ) -> None:
         """Stand a unit with the middle of its base at a point; None takes it out of sight."""
         index = self._mocap[f"u{unit}"]
-        self._data.mocap_pos[index] = (0, 0, -20) if centre_m is None else centre_m
-        self._data.mocap_quat[index] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        self._data.mocap_pos[index] = (0, 0, -20) if base_m is None else base_m
+        upright = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        self._data.mocap_quat[index] = upright if quaternion is None else quaternion
 
     def place_shopper(self, shopper: int, pose: Pose | None) -> None:
-        """Pose a shopper; None takes them out of the scene."""
-        for part, (position, rotation) in self._parts(shopper, pose).items():
-            index = self._mocap.get(f"s{shopper}/{part}")
-            if index is not None:
-                self._data.mocap_pos[index] = position
-                quaternion = np.zeros(4)
-                self._mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).ravel())
-                self._data.mocap_quat[index] = quaternion
-
-    def _parts(self, shopper: int, pose: Pose | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        away = np.array([0.0, 0.0, -20.0])
+        """Pose a person; None takes them out of the scene."""
+        names = self._parts[shopper]
+        rows = [self._mocap[f"s{shopper}/{name}"] for name in names]
         if pose is None:
-            names = [n.split("/", 1)[1] for n in self._mocap if n.startswith(f"s{shopper}/")]
-            return {name: (away, np.eye(3)) for name in names}
+            self._data.mocap_pos[rows] = (0.0, 0.0, -20.0)
+            return
         parts = place_parts(self.builds[shopper], pose)
-        parts["basket"] = (basket_position(pose), np.eye(3))
-        return parts
+        parts["carrier"] = (carrier_position(self.builds[shopper], pose), _upright(pose.yaw))
+        turns = np.stack([parts[name][1] for name in names])
+        quaternions = Rotation.from_matrix(turns).as_quat(scalar_first=True)
+        self._data.mocap_pos[rows] = np.stack([parts[name][0] for name in names])
+        self._data.mocap_quat[rows] = quaternions
 
     def set_view(self, view: View) -> None:
         """Aim the camera."""
@@ -227,17 +262,21 @@ class Scene:
         renderer.enable_segmentation_rendering()
         renderer.update_scene(self._data, camera=0)
         drawn = renderer.render()
-        geom = np.where(drawn[..., 1] == int(self._mujoco.mjtObj.mjOBJ_GEOM), drawn[..., 0], -1)
-        owner = np.where(geom >= 0, self._instance[geom], -1).astype(np.int32)
+        thing, kind = drawn[..., 0], drawn[..., 1]
+        objects = self._mujoco.mjtObj
+        owner = np.full(thing.shape, -1, np.int32)
+        geoms, skins = kind == int(objects.mjOBJ_GEOM), kind == int(objects.mjOBJ_SKIN)
+        owner[geoms] = self._instance[thing[geoms]]
+        owner[skins] = self._skin_instance[thing[skins]]
         return self.view.through_lens(owner.astype(np.float32), smooth=False).astype(np.int32)
 
     def owner(self, instance: int) -> tuple[int, str]:
-        """Label index and name of an instance: ("item", unit), ("hand", shopper and side), ("person", shopper)."""
+        """Label index and name of an instance: ("item", unit), ("hand", person and side), ("person", person)."""
         n = len(self.units)
         if instance < n:
             return ITEM, f"u{instance}"
         who, what = divmod(instance - n, 3)
-        return (PERSON, f"s{who + 1}") if what == 2 else (HAND, f"s{who + 1}.{SIDES[what]}")
+        return (PERSON, f"p{who + 1}") if what == 2 else (HAND, f"p{who + 1}.{SIDES[what]}")
 
     def sees(self, origin_m: np.ndarray, point_m: np.ndarray, instance: int) -> bool:
         """Whether nothing but the instance itself stands between a camera and a point."""
@@ -251,27 +290,31 @@ class Scene:
             return True
         return bool(self._instance[hit[0]] == instance)
 
-    def hull_area_px(self, instance: int, view: View) -> float:
-        """Area of an item's or hand's projected outline, were nothing before it, pixels."""
-        import cv2
-
-        points = []
-        for geom in np.flatnonzero(self._instance == instance):
-            if self._data.geom_xpos[geom][2] < -5:
-                continue
-            rotation = self._data.geom_xmat[geom].reshape(3, 3)
-            if self._model.geom_dataid[geom] >= 0:
-                body = self._model.geom_bodyid[geom]
+    def outline_px(self, instance: int, view: View) -> float:
+        """Pixels that an instance would fill in the picture were nothing before it."""
+        n = len(self.units)
+        if instance < n:
+            row = self._mocap[f"u{instance}"]
+            at, turn = self._data.mocap_pos[row], self._data.mocap_quat[row]
+            key = (
+                instance,
+                np.concatenate([at, turn, view.position_m, view.look_at_m, [view.fovy_deg]]).tobytes(),
+            )
+            if key not in self._areas:
                 corners = self.products[self.units[instance].product].vertices
-                points.append(corners @ self._data.xmat[body].reshape(3, 3).T + self._data.xpos[body])
-            else:
-                points.append(
-                    _box_corners(self._model.geom_size[geom]) @ rotation.T + self._data.geom_xpos[geom]
-                )
-        pixels, depth = view.calibration("", "", 1.0).project(np.vstack(points))
-        if (depth < 0.05).any():
-            return float(view.width * view.height)
-        return float(cv2.contourArea(cv2.convexHull(pixels.astype(np.float32))))
+                rotated = corners @ Rotation.from_quat(turn, scalar_first=True).as_matrix().T + at
+                self._areas[key] = _filled([rotated], view)
+            return self._areas[key]
+        pieces = []
+        for geom in np.flatnonzero(self._instance == instance):
+            at = self._data.geom_xpos[geom]
+            if at[2] < -5:
+                continue
+            turn = self._data.geom_xmat[geom].reshape(3, 3)
+            pieces.append(
+                _surface_points(self._model.geom_size[geom], int(self._model.geom_type[geom])) @ turn.T + at
+            )
+        return _filled(pieces, view)
 
     def hand_instance(self, shopper: int, side: str) -> int:
         return len(self.units) + 3 * shopper + SIDES.index(side)
@@ -290,45 +333,68 @@ class Scene:
             name = self._model.body(int(self._model.geom_bodyid[geom])).name
             if name.startswith("u"):
                 label[geom], instance[geom] = ITEM, int(name[1:])
-            elif name.startswith("s") and not name.endswith("/basket"):
+            elif name.startswith("s") and not name.endswith("/carrier"):
                 who, part = name[1:].split("/", 1)
-                if part.startswith("hand-"):
-                    side = SIDES.index(part.split("-")[1])
-                    label[geom], instance[geom] = HAND, n + 3 * int(who) + side
+                side = part.split("/")[0]
+                if side in SIDES:
+                    label[geom], instance[geom] = HAND, n + 3 * int(who) + SIDES.index(side)
                 else:
                     label[geom], instance[geom] = PERSON, n + 3 * int(who) + 2
         return label, instance
 
+    def _skin_owners(self) -> np.ndarray:
+        owners = np.full(max(1, self._model.nskin), -1)
+        for skin in range(self._model.nskin):
+            name = self._mujoco.mj_id2name(self._model, self._mujoco.mjtObj.mjOBJ_SKIN, skin)
+            who, part = name[1:].split("-", 1)
+            what = 2 if part == "body" else SIDES.index(part.split("-")[1])
+            owners[skin] = len(self.units) + 3 * int(who) + what
+        return owners
 
-def _box_corners(size: np.ndarray) -> np.ndarray:
-    """Corners of a capsule's or ellipsoid's box in its own axes; a capsule has (radius, half length)."""
-    half = np.array([size[0], size[0], size[0] + size[1]]) if size[2] == 0 else size
-    signs = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
-    return np.asarray(signs * half)
+
+_CIRCLE = np.array([[np.cos(a), np.sin(a), 0.0] for a in np.linspace(0, 2 * np.pi, 9)[:-1]])
 
 
-def basket_position(pose: Pose) -> np.ndarray:
-    """Where a shopper's basket hangs: at the left, over the hip, metres."""
+def _surface_points(size: np.ndarray, kind: int) -> np.ndarray:
+    """Points whose hull is a capsule (radius, half length along z) or an ellipsoid (half axes)."""
+    mujoco = load_mujoco()
+    ball = np.vstack([_CIRCLE, _CIRCLE[:, [0, 2, 1]], _CIRCLE[:, [2, 0, 1]]])
+    if kind == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
+        along = np.array([0.0, 0.0, size[1]])
+        return np.vstack([ball * size[0] + along, ball * size[0] - along])
+    return np.asarray(ball * size)
+
+
+def _filled(pieces: Sequence[np.ndarray], view: View) -> float:
+    """Pixels of the picture inside the projected hulls of pieces [n, 3], together."""
+    import cv2
+
+    if not pieces:
+        return 0.0
+    camera = view.calibration("", "", 1.0)
+    mask = np.zeros((view.height, view.width), np.uint8)
+    pixels, depth = camera.project(np.vstack(pieces))
+    ends = np.cumsum([len(p) for p in pieces])
+    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+        if (depth[first:last] > 0.05).all():
+            hull = cv2.convexHull(np.round(16 * (pixels[first:last] - 0.5)).astype(np.int32))
+            cv2.fillConvexPoly(mask, hull, 1, lineType=cv2.LINE_8, shift=4)
+    return float(np.count_nonzero(mask))
+
+
+def _upright(yaw: float) -> np.ndarray:
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def carrier_position(build: Build, pose: Pose) -> np.ndarray:
+    """Middle of a person's basket (at the left, over the hip), or of a trolley's hold (at the left, behind), metres."""
     forward = np.array([-np.sin(pose.yaw), np.cos(pose.yaw), 0.0])
     right = np.array([np.cos(pose.yaw), np.sin(pose.yaw), 0.0])
-    return np.array([*pose.at_m, 0.82]) - 0.36 * right + 0.06 * forward
-
-
-def slot_position(facing: Facing, slot: int, offset_m: float = 0.0) -> np.ndarray:
-    """Middle of the base of the unit in a facing's slot (0 is the front one), metres."""
-    assert facing.box_min_m is not None
-    assert facing.box_max_m is not None
-    x = 0.5 * (facing.box_min_m[0] + facing.box_max_m[0]) + offset_m
-    return np.array([x, facing.box_min_m[1] + FIRST_SLOT_M + slot * SLOT_M, facing.box_min_m[2]])
-
-
-def _load_before_mesa() -> None:
-    """Import triton, where torch has brought it, before Mesa draws anything.
-
-    Both hold an LLVM; loaded in the other order they clash and the process dies.
-    """
-    if importlib.util.find_spec("triton") is not None:
-        importlib.import_module("triton")
+    s = build.stature
+    if build.carries == "trolley":
+        return np.array([*pose.at_m, 0.70]) - 0.52 * right - 0.16 * forward
+    return np.array([*pose.at_m, 0.82 * s]) - 0.36 * s * right + 0.06 * s * forward
 
 
 def _xml(
@@ -341,11 +407,13 @@ def _xml(
     import cv2
 
     assets: dict[str, bytes] = {}
-    asset, world = [], []
+    asset: list[str] = []
+    world: list[str] = []
+    skins: list[str] = []
     for index, product in enumerate(products):
         assets[f"label{index}.png"] = cv2.imencode(".png", product.label[:, :, ::-1])[1].tobytes()
         asset.append(f'<texture name="t{index}" type="2d" file="label{index}.png"/>')
-        shine = 0.5 if product.shape.kind in ("can", "bottle", "tin", "jar") else 0.15
+        shine = 0.5 if product.package.kind in ("can", "bottle", "tin", "jar") else 0.15
         asset.append(f'<material name="m{index}" texture="t{index}" specular="{shine}" shininess="0.4"/>')
         asset.append(
             f'<mesh name="mesh{index}" inertia="shell" vertex="{_flat(product.vertices)}"'
@@ -384,8 +452,8 @@ def _xml(
         world.append(
             f'<geom type="box" size="{half} 0.003 0.018" pos="0 -0.003 {height - 0.018}" {_rgba(rail)}/>'
         )
-        for place in range(PLATES_PER_SHELF // PLATES_PER_FACING):
-            x = -half + (place + 0.5) * PLATES_PER_FACING * PLATE_M
+        for place in range(PLATES_PER_SHELF // 2):
+            x = -half + (place + 0.5) * 2 * PLATE_M
             world.append(
                 f'<geom type="box" size="0.03 0.002 0.013" pos="{x} -0.007 {height - 0.018}" rgba="1 1 .95 1"/>'
             )
@@ -394,15 +462,23 @@ def _xml(
             f'<body name="u{index}" mocap="true" pos="0 0 -20"><geom type="mesh" mesh="mesh{unit.product}"'
             f' material="m{unit.product}"/></body>'
         )
-    world += [body_xml(f"s{i}", build) for i, build in enumerate(builds)]
+    for index, build in enumerate(builds):
+        own, bodies, skin, textures = person_xml(f"s{index}", build)
+        asset.append(own)
+        world.append(bodies)
+        skins.append(skin)
+        assets |= {name: cv2.imencode(".png", t[:, :, ::-1])[1].tobytes() for name, t in textures.items()}
     xml = f"""<mujoco><compiler autolimits="true"/>
     <visual><global offwidth="640" offheight="360"/><quality shadowsize="1024" offsamples="2"/>
-    <headlight ambient=".34 .34 .34" diffuse=".12 .12 .12" specular="0 0 0"/><map znear="0.02" zfar="30"/></visual>
+    <headlight ambient=".34 .34 .34" diffuse=".12 .12 .12" specular="0 0 0"/>
+    <map znear="0.03" zfar="20" shadowclip="1.1"/></visual>
+    <statistic extent="2.4" center="0 -0.4 0.9"/>
     <default><geom contype="0" conaffinity="0" group="0"/></default>
     <asset><texture type="skybox" builtin="flat" rgb1=".75 .78 .8" width="16" height="16"/>{"".join(asset)}</asset>
     <worldbody><light pos="0 -1.5 3.4" dir="0 0.4 -1" directional="true" diffuse=".5 .5 .5" specular=".3 .3 .3"/>
     <light pos="0 -2 3" dir="0 0.6 -0.5" directional="true" castshadow="false" diffuse=".3 .3 .3" specular="0 0 0"/>
-    <camera name="view" mode="fixed" pos="0 -2 2"/>{"".join(world)}</worldbody></mujoco>"""
+    <camera name="view" mode="fixed" pos="0 -2 2"/>{"".join(world)}</worldbody>
+    <deformable>{"".join(skins)}</deformable></mujoco>"""
     return xml, assets
 
 

@@ -130,6 +130,33 @@ class VideoWriter:
         self.close()
 
 
+def join_videos(parts: Sequence[Path], out: Path, fps: float) -> None:
+    """Put H.264 videos of one size and rate one behind the other, without encoding them anew."""
+    import av
+
+    with av.open(str(out), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        target: Any = None
+        start = 0
+        for part in parts:
+            with _open(part) as source:
+                stream = source.streams.video[0]
+                if target is None:
+                    target = container.add_stream_from_template(stream)
+                    target.time_base = Fraction(1, 1000 * round(fps))
+                scale = stream.time_base / target.time_base
+                frame = round(1 / Fraction(fps).limit_denominator(1001) / target.time_base)
+                for packet in source.demux(stream):
+                    if packet.dts is None:
+                        continue
+                    packet.pts = round(packet.pts * scale) + start
+                    packet.dts = round(packet.dts * scale) + start
+                    packet.duration = frame
+                    packet.time_base = target.time_base
+                    packet.stream = target
+                    container.mux(packet)
+                start += frame * int(stream.frames)
+
+
 def _open(path: Path) -> Any:
     import av
 
