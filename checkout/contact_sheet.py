@@ -54,6 +54,7 @@ GAP, HEADER, TITLE = 6, 62, 46
 ROW = (TILES * (TILE[0] + GAP) + SIDE + 2 * GAP, HEADER + TILE[1] + 2 * GAP)
 MOST_IN_ONE_COLUMN = 4
 JPEG_LIMIT = 65_500
+"""Published: the height, pixels, that libjpeg writes at most (JPEG_MAX_DIMENSION)."""
 COLOURS = {"pick": (20, 105, 190), "put_back": (196, 92, 0), "act": (110, 60, 150)}
 ACTIONS = {"pick": "PICK", "put_back": "PUT BACK"}
 INK, FAINT, PAPER, EMPTY = (25, 25, 30), (95, 95, 105), (255, 255, 255), (226, 226, 230)
@@ -464,9 +465,11 @@ class _Sight:
         return str(hand).rsplit(".", 1)[0] in self._persons
 
     def person_rect(self, camera: Camera, t_s: float) -> Rect | None:
+        """Bounds of the person whose hand it is, or of the first one seen of those who may be it."""
         rows = self._boxes[camera.camera]
-        found = _box_at(rows[rows["id"] == self._persons[0]], camera, t_s)
-        return found[0] if found else None
+        persons = (self.hand.rsplit(".", 1)[0],) if self.hand else self._persons
+        found = (_box_at(rows[rows["id"] == person], camera, t_s) for person in persons)
+        return next((box for box, _ in filter(None, found)), None)
 
     def _nearest_hand(self, cameras: Iterable[Camera], row: SheetRow) -> str:
         """The hand that comes to the facing while the event lasts; empty where none is seen to."""
