@@ -42,6 +42,8 @@ HAND_NEAR_S = 0.4
 """A box noted up to this long before or after a frame still says where the hand is."""
 UNKNOWN_VISIBLE, NONE_VISIBLE = 0.3, 0.1
 """Assumed share of a facing that is seen: without true boxes, and with boxes but none of an item in it."""
+PERSON_HIDES = 0.7
+"""Assumed share of a person's box that the person fills."""
 AT_FACING = 0.8
 """Assumed: a hand whose box stays farther than this many diagonals of the facing is not the one at work."""
 LEAST_CROP = 0.28
@@ -402,17 +404,25 @@ class _Sight:
         return tuple((float(x), float(y)) for x, y in pixels)
 
     def seen_facing(self, camera: Camera, t_s: float) -> float:
-        """Pixels of the facing that are seen: its area times the mean visible share of the items in it."""
+        """Pixels of the facing that are seen: its area times the mean visible share of the items in it.
+
+        A facing behind a person's box counts for less: other items in its outline may be seen past it.
+        """
         rect = self.facing_rect(camera)
         if rect is None:
             return 0.0
-        items = _noted(self._boxes[camera.camera], camera, t_s, 0.2)
-        items = items[items["label"] == "item"]
+        noted = _noted(self._boxes[camera.camera], camera, t_s, 0.2)
+        people = noted[noted["label"] == "person"]
+        wide = people["x2"].clip(upper=rect.x2) - people["x1"].clip(lower=rect.x1)
+        high = people["y2"].clip(upper=rect.y2) - people["y1"].clip(lower=rect.y1)
+        hidden = float((wide.clip(lower=0) * high.clip(lower=0)).max()) / rect.area if len(people) else 0.0
+        clear = rect.area * (1.0 - PERSON_HIDES * hidden)
+        items = noted[noted["label"] == "item"]
         x, y = 0.5 * (items["x1"] + items["x2"]), 0.5 * (items["y1"] + items["y2"])
         inside = items[(x > rect.x1) & (x < rect.x2) & (y > rect.y1) & (y < rect.y2)]
         if len(inside):
-            return rect.area * float(inside["visible"].mean())
-        return rect.area * (UNKNOWN_VISIBLE if self._boxes[camera.camera].empty else NONE_VISIBLE)
+            return clear * float(inside["visible"].mean())
+        return clear * (UNKNOWN_VISIBLE if self._boxes[camera.camera].empty else NONE_VISIBLE)
 
     def hand_rect(self, camera: Camera, t_s: float) -> tuple[Rect, float] | None:
         """The hand's box and visible share, interpolated between the noted frames; None where unseen."""
