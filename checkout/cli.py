@@ -35,6 +35,8 @@ EXTRAS = {
         "av",
         "supervision",
         "faster_coco_eval",
+        "matplotlib",
+        "PIL",
     ),
     "render": ("mujoco",),
 }
@@ -232,6 +234,32 @@ def evaluate_command(
         typer.echo(f"error: {path} was left out: {reason}", err=True)
     if report.failed:
         raise typer.Exit(1)
+
+
+@app.command("show")
+def show_command(
+    recording: Annotated[Path, typer.Argument(help="Recording folder with truth.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Picture to write, .png or .jpg; else RECORDING-ID.jpg here.")
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option("--events", metavar="NUMBERS", help="Only these events, such as 1,4-6.")
+    ] = None,
+    behaviour: Annotated[
+        str | None, typer.Option("--behaviour", help="Only events of this behaviour, and acts of this kind.")
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Draw one picture of a recording: key frames and plates of every true shelf event."""
+    from checkout.contact_sheet import parse_numbers, save_sheet
+    from checkout.recording import Recording
+
+    opened = Recording.open(recording)
+    target = out or Path(f"{opened.id}.jpg")
+    numbers = parse_numbers(events) if events is not None else None
+    with progress_bar() as tell:
+        sheet = save_sheet(opened, target, numbers, behaviour=behaviour, force=force, progress=tell)
+    typer.echo(f"{target}: {sheet.width} x {sheet.height} pixels")
 
 
 @contextmanager

@@ -67,7 +67,17 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("import", "render", "train", "receipts", "evaluate", "simulate", "compare", "demo"):
+    for command in (
+        "import",
+        "render",
+        "train",
+        "receipts",
+        "evaluate",
+        "show",
+        "simulate",
+        "compare",
+        "demo",
+    ):
         assert f"\n  {command} " in done.stdout
 
 
