@@ -189,8 +189,7 @@ def _annotated_frames(file: Path, root: ElementTree.Element, footage: Footage) -
     start_text, stop_text = meta.findtext("start_frame"), meta.findtext("stop_frame")
     start = whole_number(file, f"{place}/start_frame", start_text) if start_text else 0
     stop = whole_number(file, f"{place}/stop_frame", stop_text) if stop_text else None
-    whole = step == 1 and start == 0 and (stop is None or frames == stop + 1)
-    if frames is not None and whole and meta.tag == "task":
+    if frames is not None and step == 1 and start == 0 and meta.tag == "task":
         footage.check_frames(file, f"{place}/size", frames)
     if stop is None:
         stop = footage.frames - 1 if frames is None else start + (frames - 1) * step
