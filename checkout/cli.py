@@ -239,6 +239,30 @@ def export_mot_command(
     typer.echo(f"{made}: {sum(1 for _ in made.rglob('gt.txt'))} sequence(s)")
 
 
+@app.command("validate")
+def validate_command(
+    recordings: Annotated[list[Path], typer.Argument(metavar="REC...", help="Recording folders.")],
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Name every fault of recordings at once; decodes their videos to the end."""
+    from checkout.validation import validate
+
+    _writable(to_json, force=force)
+    with progress_bar() as tell:
+        checked = [validate(path, tell) for path in recordings]
+    if not write_json({"recordings": [v.to_dict() for v in checked]}, to_json, force=force):
+        for validation in checked:
+            if validation.ok:
+                typer.echo(f"{validation.path}: ok: {validation.summary}")
+            for fault in validation.faults:
+                typer.echo(" ".join(str(fault).split()))
+            for note in validation.notes:
+                typer.echo(f"{validation.path}: note: {note}")
+    if not all(v.ok for v in checked):
+        raise typer.Exit(2)
+
+
 @app.command("render")
 def render_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for the recordings.")],
