@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from checkout.catalog import Catalog, Planogram, check_schema, shelf_of
+from checkout.catalog import Catalog, Planogram, Product, check_schema, read_yaml, shelf_of
 from checkout.errors import InputError, gathered, nearest
 from checkout.events import Action
 from checkout.footage import BOX_COLUMNS, LABELS
@@ -80,6 +80,8 @@ class _Findings:
     length_s: dict[str, float] = field(default_factory=dict)
     catalog: Catalog | None = None
     planogram: Planogram | None = None
+    products: set[str] | None = None
+    facings: set[str] | None = None
     summary: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -160,19 +162,15 @@ def _one_video(found: _Findings, camera: Camera, where: str) -> None:
 
 
 def _shelves(found: _Findings) -> None:
-    if (found.path / "catalog.csv").is_file():
-        before = len(found.faults)
+    """Catalogue and planogram; names on faulty lines stay known, so that they are not called unknown too."""
+    file = found.path / "catalog.csv"
+    if file.is_file():
         with gathered(found.faults):
-            found.catalog = Catalog.load(found.path / "catalog.csv", found.faults)
+            catalog = Catalog.load(file, found.faults)
+            named = pd.read_csv(file, dtype=str)["product"].dropna()
+            found.products = set(named)
+            found.catalog = Catalog([catalog.get(p, Product(p, 1.0, 1.0, 0.0)) for p in named])
             found.summary.append(f"{len(found.catalog)} products")
-        if len(found.faults) > before:
-            _planogram(found)
-            found.catalog = None  # its faulty lines are missing, so an unknown product proves nothing
-            return
-    _planogram(found)
-
-
-def _planogram(found: _Findings) -> None:
     file = found.path / "planogram.yaml"
     if not file.is_file():
         return
@@ -180,15 +178,14 @@ def _planogram(found: _Findings) -> None:
         found.add(
             "catalog.csv", "", "does not exist, and planogram.yaml names its products", "add catalog.csv"
         )
+    if found.catalog is None:
         return
     faults: list[InputError] = []
     with gathered(faults):
-        found.planogram = Planogram.load(file, found.catalog or Catalog([]), faults)
-        found.summary.append(f"{len(found.planogram)} facings")
-    if found.catalog is None:
-        faults = [f for f in faults if "is not in the catalogue" not in f.problem]
-    if faults or found.catalog is None:
-        found.planogram = None
+        planogram = Planogram.load(file, found.catalog, faults)
+        found.facings = {str(r.get("facing")) for r in read_yaml(file)["facings"] if isinstance(r, dict)}
+        found.planogram = None if faults else planogram
+        found.summary.append(f"{len(planogram)} facings")
     found.faults += faults
 
 
@@ -425,12 +422,12 @@ class _TruthCheck:
         return ""
 
     def _product(self, where: str, row: Mapping[str, Any]) -> str:
-        value, catalog = row.get("product"), self._found.catalog
+        value, products = row.get("product"), self._found.products
         if not isinstance(value, str) or not value:
             self._fault(f"{where}.product", f"{value!r} is not a product id")
             return ""
-        if catalog is not None and value not in catalog:
-            self._fault(f"{where}.product", f"{value!r} is not in catalog.csv", nearest(value, catalog))
+        if products is not None and value not in products:
+            self._fault(f"{where}.product", f"{value!r} is not in catalog.csv", nearest(value, products))
         return value
 
     def _quantity(self, where: str, row: Mapping[str, Any]) -> int:
@@ -441,11 +438,11 @@ class _TruthCheck:
         return value
 
     def _facing(self, where: str, row: Mapping[str, Any]) -> None:
-        value, planogram = row.get("facing"), self._found.planogram
+        value, facings = row.get("facing"), self._found.facings
         if not isinstance(value, str):
             self._fault(f"{where}.facing", f"{value!r} is not a text")
-        elif value and planogram is not None and value not in planogram:
-            self._fault(f"{where}.facing", f"{value!r} is not in planogram.yaml", nearest(value, planogram))
+        elif value and facings is not None and value not in facings:
+            self._fault(f"{where}.facing", f"{value!r} is not in planogram.yaml", nearest(value, facings))
 
     def _receipts(self, shoppers: Sequence[str]) -> None:
         given: dict[str, dict[str, int]] = {}
@@ -622,7 +619,9 @@ def _table(
 
 
 def _finite(table: pd.DataFrame, columns: list[str]) -> pd.Series[bool]:
-    return pd.Series(np.isfinite(table[columns].to_numpy(float, na_value=np.nan)).all(axis=1), index=table.index)
+    return pd.Series(
+        np.isfinite(table[columns].to_numpy(float, na_value=np.nan)).all(axis=1), index=table.index
+    )
 
 
 def _rows(
