@@ -131,7 +131,10 @@ def import_cvat_command(
     classes: ClassesOption = None,
     shopper: Annotated[
         list[str] | None,
-        typer.Option("--shopper", help="Everybody who shopped; repeatable. Others are refused."),
+        typer.Option(
+            metavar="NAME[@S,X,Y]",
+            help="Who shopped, with the entry scan's seconds and floor metres; repeatable. Others are refused.",
+        ),
     ] = None,
     catalog: Annotated[Path | None, typer.Option(help="What is sold: catalog.csv.")] = None,
     planogram: Annotated[Path | None, typer.Option(help="Where it stands: planogram.yaml.")] = None,

@@ -19,7 +19,7 @@ import pandas as pd
 from checkout.catalog import Catalog, Planogram
 from checkout.errors import InputError, nearest
 from checkout.output import new_folder
-from checkout.recording import Camera, Recording, Truth
+from checkout.recording import Camera, Entry, Recording, Truth
 from checkout.vision.video import indexed_times_s, probe
 
 LABELS = ("hand", "item", "person")
@@ -225,6 +225,32 @@ def parse_classes(text: str | None, known: Sequence[str] = LABELS) -> dict[str, 
     return classes
 
 
+def parse_shoppers(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
+    """Shoppers' names, and their entry scans where these are given.
+
+    >>> parse_shoppers(["ann@0.5,-1.2,-0.9"])
+    (('ann',), (Entry(shopper='ann', t_s=0.5, at_m=(-1.2, -0.9), person='ann', role='shopper'),))
+    """
+    names: list[str] = []
+    entries: list[Entry] = []
+    for text in texts:
+        name, at, scan = (part.strip() for part in text.partition("@"))
+        if not name or name in names:
+            raise InputError("--shopper", "", f"{text!r}, expected each shopper's name once")
+        names.append(name)
+        if at:
+            numbers = [number(Path("--shopper"), name, part) for part in scan.split(",")]
+            if len(numbers) != 3:
+                raise InputError(
+                    "--shopper", name, f"{scan!r}, expected seconds, x and y metres: 0.5,-1.2,-0.9"
+                )
+            entries.append(Entry(name, numbers[0], (numbers[1], numbers[2])))
+    if entries and len(entries) != len(names):
+        missing = next(name for name in names if name not in {e.shopper for e in entries})
+        raise InputError("--shopper", missing, "has no entry scan, expected one for all or for none")
+    return tuple(names), tuple(entries)
+
+
 def make_recording(
     out: str | Path,
     footage: Sequence[Footage],
@@ -235,6 +261,7 @@ def make_recording(
     catalog: Catalog | None = None,
     planogram: Planogram | None = None,
     plates: Path | None = None,
+    entries: Sequence[Entry] = (),
     force: bool = False,
 ) -> Recording:
     """Copy the videos into a recording folder, with their boxes and what else is known.
@@ -260,7 +287,9 @@ def make_recording(
         if plates is not None:
             rate = plates_rate_hz(plates)
             shutil.copyfile(plates, draft / "plates.parquet")
-        header = Recording(draft, out.name, tuple(cameras), rate, (), source, "as the source", None)
+        header = Recording(
+            draft, out.name, tuple(cameras), rate, tuple(entries), source, "as the source", None
+        )
         header.save_header()
         made = Recording.open(draft)
         if plates is not None:

@@ -25,6 +25,7 @@ from checkout.footage import (
     make_recording,
     number,
     parse_classes,
+    parse_shoppers,
     unknown_label,
     whole_number,
 )
@@ -79,7 +80,8 @@ def import_cvat(
         annotations: one XML a video, in the order of the videos; the last videos may have none.
         camera_ids: a name for each video; else cam0, cam1 ...
         classes: CVAT's labels in our words, as in "bottle=item,chair=".
-        shoppers: everybody who shopped; when given, an event that names somebody else is refused.
+        shoppers: everybody who shopped, as "ann", or with the entry scan's seconds and floor position in
+            metres as "ann@0.5,-1.2,-0.9"; when given, an event that names somebody else is refused.
 
     Raises:
         InputError: a fault, with file, track or frame, value, and what was expected.
@@ -100,6 +102,7 @@ def import_cvat(
     known_products = None if catalog is None else Catalog.load(catalog)
     shelves = None if planogram is None else Planogram.load(planogram, known_products or Catalog([]))
     footage = [Footage.open(name, file) for name, file in zip(names, videos, strict=True)]
+    known_shoppers, entries = parse_shoppers(shoppers)
     renamed = parse_classes(classes, (*LABELS, *ACTIONS))
     tables: list[pd.DataFrame] = []
     seen: list[_Seen] = []
@@ -107,7 +110,7 @@ def import_cvat(
         table, found = load_cvat(file, shot, renamed)
         tables.append(table)
         seen += found
-    truth = _truth(seen, shoppers, known_products, shelves) if seen or shoppers else None
+    truth = _truth(seen, known_shoppers, known_products, shelves) if seen or shoppers else None
     return make_recording(
         out,
         footage,
@@ -117,6 +120,7 @@ def import_cvat(
         catalog=known_products,
         planogram=shelves,
         plates=None if plates is None else Path(plates),
+        entries=entries,
         force=force,
     )
 

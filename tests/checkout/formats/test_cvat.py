@@ -144,6 +144,16 @@ def test_tracks_of_picks_and_put_backs_become_the_truth(
     assert set(recording.boxes["label"]) == {"item"}
 
 
+def test_shoppers_with_entry_scans_are_bound_to_a_place(film: Path, tmp_path: Path) -> None:
+    file = xml(tmp_path, event("pick", 1, 2, shopper="ann", product="can"))
+    recording = import_cvat([file], [film], tmp_path / "rec", shoppers=("ann@0.5,-1,-0.9", "bob@1,0,-1"))
+    assert [(e.shopper, e.t_s, e.at_m) for e in recording.entries] == [
+        ("ann", 0.5, (-1.0, -0.9)),
+        ("bob", 1.0, (0.0, -1.0)),
+    ]
+    assert recording.truth.shoppers == ("ann", "bob")
+
+
 def tag(frame: int, label: str, named: bool = True, **values: object) -> str:
     name = f'name="frame_{frame:06d}"' if named else ""
     inner = f'<tag label="{label}" source="manual">{attributes(**values)}</tag>'
