@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from checkout.errors import InputError, nearest
+from checkout.errors import InputError, gathered, nearest, raise_found
 
 PLANOGRAM_SCHEMA = 1
 CATALOG_COLUMNS = ("product", "barcode", "name", "weight_g", "weight_sd_g", "price")
@@ -56,8 +56,11 @@ class Catalog(Mapping[str, Product]):
         return len(self._products)
 
     @classmethod
-    def load(cls, path: str | Path) -> Catalog:
-        """Read `catalog.csv`; raises `InputError` on a missing column, a missing or absurd weight, a twin."""
+    def load(cls, path: str | Path, faults: list[InputError] | None = None) -> Catalog:
+        """Read `catalog.csv`; raises `InputError` on a missing column, a missing or absurd weight, a twin.
+
+        With a list of `faults`, those of single lines go there, and the lines are left out.
+        """
         path = Path(path)
         if not path.is_file():
             raise InputError(path, "", "does not exist, expected a catalogue", "add catalog.csv")
@@ -71,30 +74,12 @@ class Catalog(Mapping[str, Product]):
         products: list[Product] = []
         seen: set[str] = set()
         for number, row in enumerate(table.to_dict("records"), start=2):
-            where = f"line {number}"
-            product = row["product"]
-            if not isinstance(product, str) or not product:
-                raise InputError(path, f"{where}: product", "is empty")
-            if product in seen:
-                raise InputError(path, f"{where}: product", f"{product!r} is listed twice")
-            seen.add(product)
-            weight = _number(path, f"{where}: weight_g of {product!r}", row["weight_g"])
-            if not 0 < weight <= 30_000:
-                raise InputError(
-                    path,
-                    f"{where}: weight_g of {product!r}",
-                    f"{weight:g} is not a weight in grams (0-30000)",
-                )
-            spread = row.get("weight_sd_g")
-            spread = max(1.0, 0.01 * weight) if spread is None or pd.isna(spread) else float(spread)
-            if spread < 0:
-                raise InputError(path, f"{where}: weight_sd_g of {product!r}", f"{spread:g} is negative")
-            price = _number(path, f"{where}: price of {product!r}", row["price"])
-            if price < 0:
-                raise InputError(path, f"{where}: price of {product!r}", f"{price:g} is negative")
-            products.append(
-                Product(product, weight, spread, price, _text(row.get("barcode")), _text(row.get("name")))
-            )
+            with gathered(faults):
+                product = _product(path, f"line {number}", row)
+                if product.product in seen:
+                    raise InputError(path, f"line {number}: product", f"{product.product!r} is listed twice")
+                seen.add(product.product)
+                products.append(product)
         return cls(products)
 
     def save(self, path: str | Path) -> None:
@@ -166,8 +151,11 @@ class Planogram(Mapping[str, Facing]):
         return list(self._by_plate)
 
     @classmethod
-    def load(cls, path: str | Path, catalog: Catalog) -> Planogram:
-        """Read `planogram.yaml`; raises `InputError` for a fault or a product the catalogue does not know."""
+    def load(cls, path: str | Path, catalog: Catalog, faults: list[InputError] | None = None) -> Planogram:
+        """Read `planogram.yaml`; raises `InputError` for a fault or a product the catalogue does not know.
+
+        With a list of `faults`, those of single facings go there, and the facings are left out.
+        """
         path = Path(path)
         document = read_yaml(path)
         check_schema(path, document, PLANOGRAM_SCHEMA)
@@ -176,42 +164,11 @@ class Planogram(Mapping[str, Facing]):
             raise InputError(path, "facings", "is empty or not a list, expected at least one facing")
         facings: dict[str, Facing] = {}
         for index, row in enumerate(rows):
-            where = f"facings[{index}]"
-            if not isinstance(row, dict):
-                raise InputError(path, where, f"{row!r} is not a mapping")
-            for key in row:
-                if key not in ("facing", "product", "plates", "box_min_m", "box_max_m", "front"):
-                    hint = nearest(str(key), Facing.__dataclass_fields__)
-                    raise InputError(path, f"{where}.{key}", "unknown field", hint)
-            for key in ("facing", "product"):
-                if not isinstance(row.get(key), str):
-                    raise InputError(path, f"{where}.{key}", f"{row.get(key)!r} is not a text")
-            if row["facing"] in facings:
-                raise InputError(path, f"{where}.facing", f"{row['facing']!r} is listed twice")
-            if row["product"] not in catalog:
-                hint = nearest(row["product"], catalog)
-                raise InputError(
-                    path,
-                    f"{where}.product",
-                    f"{row['product']!r} is not in the catalogue",
-                    hint or "add it there",
-                )
-            plates = row.get("plates") or []
-            for plate in plates:
-                if not isinstance(plate, str) or not _PLATE.match(plate):
-                    raise InputError(
-                        path, f"{where}.plates", f"{plate!r} is not a plate id such as 'g1.s5.p11'"
-                    )
-            corners = [_triple(path, f"{where}.{key}", row.get(key)) for key in ("box_min_m", "box_max_m")]
-            front = row.get("front", (0.0, -1.0))
-            facings[row["facing"]] = Facing(
-                row["facing"],
-                row["product"],
-                tuple(plates),
-                corners[0],
-                corners[1],
-                (float(front[0]), float(front[1])),
-            )
+            with gathered(faults):
+                facing = _facing(path, f"facings[{index}]", row, catalog)
+                if facing.facing in facings:
+                    raise InputError(path, f"facings[{index}].facing", f"{facing.facing!r} is listed twice")
+                facings[facing.facing] = facing
         return cls(facings.values())
 
     def save(self, path: str | Path) -> None:
@@ -252,6 +209,71 @@ def check_schema(path: Path, document: Mapping[str, Any], expected: int) -> None
         raise InputError(
             path, "schema", f"{document.get('schema')!r} is not the version read here, expected {expected}"
         )
+
+
+def _product(path: Path, where: str, row: Mapping[Any, Any]) -> Product:
+    product = row["product"]
+    if not isinstance(product, str) or not product:
+        raise InputError(path, f"{where}: product", "is empty")
+    found: list[InputError] = []
+    weight = spread = price = math.nan
+    with gathered(found):
+        field = f"{where}: weight_g of {product!r}"
+        weight = _number(path, field, row["weight_g"])
+        if not 0 < weight <= 30_000:
+            raise InputError(path, field, f"{weight:g} is not a weight in grams (0-30000)")
+    with gathered(found):
+        given = row.get("weight_sd_g")
+        spread = max(1.0, 0.01 * weight)
+        if given is not None and not pd.isna(given):
+            field = f"{where}: weight_sd_g of {product!r}"
+            spread = _number(path, field, given)
+            if spread < 0:
+                raise InputError(path, field, f"{spread:g} is negative")
+    with gathered(found):
+        field = f"{where}: price of {product!r}"
+        price = _number(path, field, row["price"])
+        if price < 0:
+            raise InputError(path, field, f"{price:g} is negative")
+    raise_found(found)
+    return Product(product, weight, spread, price, _text(row.get("barcode")), _text(row.get("name")))
+
+
+def _facing(path: Path, where: str, row: object, catalog: Catalog) -> Facing:
+    if not isinstance(row, dict):
+        raise InputError(path, where, f"{row!r} is not a mapping")
+    found: list[InputError] = []
+    for key in row:
+        if key not in ("facing", "product", "plates", "box_min_m", "box_max_m", "front"):
+            hint = nearest(str(key), Facing.__dataclass_fields__)
+            found.append(InputError(path, f"{where}.{key}", "unknown field", hint))
+    for key in ("facing", "product"):
+        if not isinstance(row.get(key), str):
+            found.append(InputError(path, f"{where}.{key}", f"{row.get(key)!r} is not a text"))
+    product = row.get("product")
+    if isinstance(product, str) and product not in catalog:
+        hint = nearest(product, catalog) or "add it there"
+        found.append(InputError(path, f"{where}.product", f"{product!r} is not in the catalogue", hint))
+    plates = row.get("plates") or []
+    if not isinstance(plates, list):
+        found.append(InputError(path, f"{where}.plates", f"{plates!r} is not a list of plate ids"))
+    for plate in plates if isinstance(plates, list) else ():
+        if not isinstance(plate, str) or not _PLATE.match(plate):
+            problem = f"{plate!r} is not a plate id such as 'g1.s5.p11'"
+            found.append(InputError(path, f"{where}.plates", problem))
+    low = high = None
+    with gathered(found):
+        low = _triple(path, f"{where}.box_min_m", row.get("box_min_m"))
+    with gathered(found):
+        high = _triple(path, f"{where}.box_max_m", row.get("box_max_m"))
+    x = y = 0.0
+    with gathered(found):
+        front = row.get("front", (0.0, -1.0))
+        if not isinstance(front, list | tuple) or len(front) != 2:
+            raise InputError(path, f"{where}.front", f"{front!r} is not two numbers [x, y]")
+        x, y = (_number(path, f"{where}.front", v) for v in front)
+    raise_found(found)
+    return Facing(row["facing"], row["product"], tuple(plates), low, high, (x, y))
 
 
 def _number(path: Path, field: str, value: object) -> float:

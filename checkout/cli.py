@@ -51,6 +51,10 @@ app = typer.Typer(
 )
 import_app = typer.Typer(help="Turn other people's recordings into recording folders.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
+export_app = typer.Typer(
+    help="Write a recording's true boxes in other people's formats.", no_args_is_help=True
+)
+app.add_typer(export_app, name="export")
 
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
@@ -62,6 +66,21 @@ DetectorOption = Annotated[
 ]
 SensorsOption = Annotated[
     str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
+]
+VideoOption = Annotated[Path, typer.Option("--video", help="The video that was annotated, uncut.")]
+RecordingOption = Annotated[Path, typer.Option("--out", help="Recording folder to make.")]
+CameraOption = Annotated[str, typer.Option("--camera-id", help="The camera's name in the recording.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help='Foreign classes in our words: "bottle=item,1=person"; "chair=" leaves one out.'
+    ),
+]
+BoxedArgument = Annotated[Path, typer.Argument(metavar="REC", help="Recording folder with boxes.parquet.")]
+FolderOption = Annotated[Path, typer.Option("--out", help="Folder to make.")]
+EveryOption = Annotated[int, typer.Option(min=1, help="Keep every so many-th annotated frame.")]
+MinVisibleOption = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Leave out boxes that show less than this share.")
 ]
 
 
@@ -99,6 +118,154 @@ def import_aifi_command(
         f"{out}: {plates.shape[1]} plates for {plates.index[-1]:.1f} s, {len(recording.planogram)} facings,"
         f" {len(recording.catalog)} products, {len(recording.entries)} shopper(s)"
     )
+
+
+@import_app.command("cvat")
+def import_cvat_command(
+    annotations: Annotated[
+        list[Path], typer.Argument(metavar="XML...", help='"CVAT for video 1.1" (or images), one a video.')
+    ],
+    video: Annotated[list[Path], typer.Option("--video", help="An annotated video, uncut; repeatable.")],
+    out: RecordingOption,
+    camera_id: Annotated[
+        list[str] | None, typer.Option("--camera-id", help="A name for each video; else cam0, cam1 ...")
+    ] = None,
+    classes: ClassesOption = None,
+    shopper: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[@S,X,Y]",
+            help="Who shopped, with the entry scan's seconds and floor metres; repeatable. Others are refused.",
+        ),
+    ] = None,
+    catalog: Annotated[Path | None, typer.Option(help="What is sold: catalog.csv.")] = None,
+    planogram: Annotated[Path | None, typer.Option(help="Where it stands: planogram.yaml.")] = None,
+    plates: Annotated[
+        Path | None, typer.Option(help="Load cells on the videos' clock: plates.parquet.")
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Own footage whose boxes and shelf events were annotated in CVAT."""
+    from checkout.formats.cvat import import_cvat
+
+    recording = import_cvat(
+        annotations, video, out, camera_ids=camera_id or (), classes=classes, shoppers=shopper or (),
+        catalog=catalog, planogram=planogram, plates=plates, force=force,
+    )  # fmt: skip
+    truth = recording.truth if recording.has_truth else None
+    events = (
+        f"{len(truth.events)} shelf events of {len(truth.shoppers)} shopper(s)"
+        if truth
+        else "no shelf events"
+    )
+    typer.echo(f"{out}: {len(recording.cameras)} camera(s), {len(recording.boxes)} boxes, {events}")
+
+
+@import_app.command("mot")
+def import_mot_command(
+    source: Annotated[Path, typer.Argument(help="gt.txt, or the folder with gt/gt.txt and seqinfo.ini.")],
+    video: VideoOption,
+    out: RecordingOption,
+    camera_id: CameraOption = "cam0",
+    classes: ClassesOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Tracked boxes in MOTChallenge's format."""
+    from checkout.formats.mot import import_mot
+
+    recording = import_mot(source, video, out, camera_id=camera_id, classes=classes, force=force)
+    typer.echo(f"{out}: {len(recording.boxes)} boxes of {recording.boxes['id'].nunique()} tracks")
+
+
+@import_app.command("yolo")
+def import_yolo_command(
+    source: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder with data.yaml and labels.")],
+    video: VideoOption,
+    out: RecordingOption,
+    camera_id: CameraOption = "cam0",
+    classes: ClassesOption = None,
+    first_frame: Annotated[int, typer.Option(min=0, help="Number of the video's first frame.")] = 0,
+    force: ForceOption = False,
+) -> None:
+    """YOLO labels, one text file a frame."""
+    from checkout.formats.yolo import import_yolo
+
+    recording = import_yolo(
+        source, video, out, camera_id=camera_id, classes=classes, first_frame=first_frame, force=force
+    )
+    typer.echo(f"{out}: {len(recording.boxes)} boxes on {recording.boxes['frame'].nunique()} frames")
+
+
+@export_app.command("yolo")
+def export_yolo_command(
+    recording: BoxedArgument,
+    out: FolderOption,
+    every: EveryOption = 1,
+    min_visible: MinVisibleOption = 0.0,
+    force: ForceOption = False,
+) -> None:
+    """Pictures, labels and data.yaml, for training with Ultralytics."""
+    from checkout.formats.yolo import export_yolo
+    from checkout.recording import Recording
+
+    made = export_yolo(Recording.open(recording), out, every=every, min_visible=min_visible, force=force)
+    typer.echo(f"{made / 'data.yaml'}: {sum(1 for _ in made.rglob('*.jpg'))} pictures")
+
+
+@export_app.command("coco")
+def export_coco_command(
+    recording: BoxedArgument,
+    out: FolderOption,
+    every: EveryOption = 1,
+    min_visible: MinVisibleOption = 0.0,
+    force: ForceOption = False,
+) -> None:
+    """Pictures and annotations.json, with track ids."""
+    from checkout.formats.coco import export_coco
+    from checkout.recording import Recording
+
+    made = export_coco(Recording.open(recording), out, every=every, min_visible=min_visible, force=force)
+    typer.echo(f"{made / 'annotations.json'}: {sum(1 for _ in made.rglob('*.jpg'))} pictures")
+
+
+@export_app.command("mot")
+def export_mot_command(
+    recording: BoxedArgument,
+    out: FolderOption,
+    every: EveryOption = 1,
+    min_visible: MinVisibleOption = 0.0,
+    force: ForceOption = False,
+) -> None:
+    """A MOTChallenge sequence (gt/gt.txt, seqinfo.ini) for each camera."""
+    from checkout.formats.mot import export_mot
+    from checkout.recording import Recording
+
+    made = export_mot(Recording.open(recording), out, every=every, min_visible=min_visible, force=force)
+    typer.echo(f"{made}: {sum(1 for _ in made.rglob('gt.txt'))} sequence(s)")
+
+
+@app.command("validate")
+def validate_command(
+    recordings: Annotated[list[Path], typer.Argument(metavar="REC...", help="Recording folders.")],
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Name every fault of recordings at once; decodes their videos to the end."""
+    from checkout.validation import validate
+
+    _writable(to_json, force=force)
+    with progress_bar() as tell:
+        checked = [validate(path, tell) for path in recordings]
+    if not write_json({"recordings": [v.to_dict() for v in checked]}, to_json, force=force):
+        for validation in checked:
+            if validation.ok:
+                typer.echo(f"{validation.path}: ok: {validation.summary}")
+            for fault in validation.faults:
+                typer.echo(" ".join(str(fault).split()))
+            for note in validation.notes:
+                typer.echo(f"{validation.path}: note: {note}")
+    if not all(v.ok for v in checked):
+        raise typer.Exit(2)
 
 
 @app.command("render")

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from checkout.catalog import Catalog, Planogram, check_schema, read_yaml, write_yaml
-from checkout.errors import InputError, nearest
+from checkout.errors import InputError, gathered, nearest, raise_found
 from checkout.events import Receipt, ReceiptLine, ShelfEvent
 
 RECORDING_SCHEMA = 1
@@ -254,43 +254,37 @@ class Recording:
     seed: int | None
 
     @classmethod
-    def open(cls, path: str | Path) -> Recording:
-        """Check the folder's `recording.yaml` and that the files it names exist; raises `InputError`."""
+    def open(cls, path: str | Path, faults: list[InputError] | None = None) -> Recording:
+        """Check the folder's `recording.yaml` and that the files it names exist; raises `InputError`.
+
+        With a list of `faults`, those of single fields go there, and what is faulty is left out.
+        """
         path = Path(path)
         if not path.is_dir():
             raise InputError(path, "", "is not a recording folder", "give a folder that holds recording.yaml")
         file = path / "recording.yaml"
         document = read_yaml(file)
-        check_schema(file, document, RECORDING_SCHEMA)
+        with gathered(faults):
+            check_schema(file, document, RECORDING_SCHEMA)
         for key in document:
             if key not in _FIELDS:
-                raise InputError(file, str(key), "unknown field", nearest(str(key), _FIELDS))
-        cameras = tuple(_camera(file, path, i, row) for i, row in enumerate(document.get("cameras") or []))
-        plates = document.get("plates")
+                with gathered(faults):
+                    raise InputError(file, str(key), "unknown field", nearest(str(key), _FIELDS))
+        cameras: list[Camera] = []
+        for i, row in enumerate(_rows(file, "cameras", document, faults)):
+            with gathered(faults):
+                cameras.append(_camera(file, path, i, row))
         rate = None
-        if plates is not None:
-            if not isinstance(plates, dict) or not isinstance(plates.get("rate_hz"), int | float):
-                raise InputError(file, "plates.rate_hz", f"{plates!r}, expected a rate in Hz")
-            rate = float(plates["rate_hz"])
-            if not (path / "plates.parquet").is_file():
-                raise InputError(file, "plates", "plates.parquet does not exist in this folder")
-        entries = []
-        for i, row in enumerate(document.get("entries") or []):
-            try:
-                at_m = (float(row["at_m"][0]), float(row["at_m"][1]))
-                role = row.get("role", "shopper")
-                entry = Entry(str(row["shopper"]), float(row["t_s"]), at_m, str(row.get("person", "")), role)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-                raise InputError(
-                    file, f"entries[{i}]", f"{row!r}, expected shopper, t_s and at_m: [x, y]"
-                ) from None
-            if role not in get_args(Role):
-                raise InputError(file, f"entries[{i}].role", f"{role!r}, expected shopper or staff")
-            entries.append(entry)
+        with gathered(faults):
+            rate = _plates_rate_hz(file, document.get("plates"))
+        entries: list[Entry] = []
+        for i, row in enumerate(_rows(file, "entries", document, faults)):
+            with gathered(faults):
+                entries.append(_entry(file, f"entries[{i}]", row))
         return cls(
             path,
             str(document.get("id") or path.name),
-            cameras,
+            tuple(cameras),
             rate,
             tuple(entries),
             str(document.get("source", "")),
@@ -440,31 +434,61 @@ def write_plates(path: Path, t_s: np.ndarray, grams: Mapping[str, np.ndarray]) -
     table.to_parquet(path, compression="zstd", index=False)
 
 
+def _rows(file: Path, field: str, document: Mapping[str, Any], faults: list[InputError] | None) -> list[Any]:
+    rows = document.get(field) or []
+    with gathered(faults):
+        if not isinstance(rows, list):
+            raise InputError(file, field, f"{rows!r} is not a list")
+    return rows if isinstance(rows, list) else []
+
+
+def _plates_rate_hz(file: Path, plates: object) -> float | None:
+    if plates is None:
+        return None
+    rate = plates.get("rate_hz") if isinstance(plates, dict) else None
+    if not isinstance(rate, int | float) or not rate > 0:
+        raise InputError(file, "plates.rate_hz", f"{plates!r}, expected a rate in Hz")
+    if not (file.parent / "plates.parquet").is_file():
+        raise InputError(file, "plates", "plates.parquet does not exist in this folder")
+    return float(rate)
+
+
+def _entry(file: Path, where: str, row: Any) -> Entry:
+    try:
+        at_m = (float(row["at_m"][0]), float(row["at_m"][1]))
+        role = row.get("role", "shopper")
+        entry = Entry(str(row["shopper"]), float(row["t_s"]), at_m, str(row.get("person", "")), role)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise InputError(file, where, f"{row!r}, expected shopper, t_s and at_m: [x, y]") from None
+    if role not in get_args(Role):
+        raise InputError(file, f"{where}.role", f"{role!r}, expected shopper or staff")
+    return entry
+
+
 def _camera(file: Path, folder: Path, index: int, row: object) -> Camera:
     where = f"cameras[{index}]"
     if not isinstance(row, dict):
         raise InputError(file, where, f"{row!r} is not a mapping")
-    for key in row:
-        if key not in _CAMERA_FIELDS:
-            raise InputError(file, f"{where}.{key}", "unknown field", nearest(str(key), _CAMERA_FIELDS))
+    found = [
+        InputError(file, f"{where}.{key}", "unknown field", nearest(str(key), _CAMERA_FIELDS))
+        for key in row
+        if key not in _CAMERA_FIELDS
+    ]
     for key in ("camera", "file", "fps", "width", "height"):
         if key not in row:
-            raise InputError(file, f"{where}.{key}", "is missing")
+            found.append(InputError(file, f"{where}.{key}", "is missing"))
     for key in ("fps", "width", "height"):
-        if not isinstance(row[key], int | float) or row[key] <= 0:
-            raise InputError(file, f"{where}.{key}", f"{row[key]!r}, expected a positive number")
-    if not (folder / str(row["file"])).is_file():
-        raise InputError(file, f"{where}.file", f"{row['file']!r} does not exist in {folder}")
+        if key in row and (not isinstance(row[key], int | float) or not row[key] > 0):
+            found.append(InputError(file, f"{where}.{key}", f"{row[key]!r}, expected a positive number"))
+    if "file" in row and not (folder / str(row["file"])).is_file():
+        found.append(InputError(file, f"{where}.file", f"{row['file']!r} does not exist in {folder}"))
     shapes = {"matrix": (3, 3), "distortion": (5,), "rotation": (3, 3), "translation_m": (3,)}
     arrays: dict[str, Any] = {}
     for key, shape in shapes.items():
         if row.get(key) is not None:
-            try:
-                arrays[key] = np.asarray(row[key], dtype=float)
-            except (TypeError, ValueError):
-                raise InputError(file, f"{where}.{key}", "holds something that is not a number") from None
-            if arrays[key].shape != shape:
-                raise InputError(file, f"{where}.{key}", f"has shape {arrays[key].shape}, expected {shape}")
+            with gathered(found):
+                arrays[key] = _array(file, f"{where}.{key}", row[key], shape)
+    raise_found(found)
     return Camera(
         str(row["camera"]),
         str(row["file"]),
@@ -473,3 +497,15 @@ def _camera(file: Path, folder: Path, index: int, row: object) -> Camera:
         int(row["height"]),
         **arrays,
     )
+
+
+def _array(file: Path, where: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(file, where, "holds something that is not a number") from None
+    if array.shape != shape:
+        raise InputError(file, where, f"has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise InputError(file, where, "holds a number that is not finite")
+    return array

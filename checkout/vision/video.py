@@ -41,9 +41,37 @@ def read_frames(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
     One frame is held at a time. Raises `InputError` when the file is missing, is not a video, has
     no frames, breaks off before its declared end, or changes its picture size.
     """
+    for time_s, frame in _decoded(Path(path)):
+        yield time_s, frame.to_ndarray(format="bgr24")
+
+
+def decoded_times_s(path: str | Path) -> np.ndarray:
+    """When each frame that can really be decoded is shown, float64 [n], seconds from the first.
+
+    Raises `InputError` as `read_frames` does.
+    """
+    return np.array([time_s for time_s, _ in _decoded(Path(path))])
+
+
+def indexed_times_s(path: str | Path) -> np.ndarray:
+    """When each frame is shown as the container has it, float64 [n], seconds from the first; decodes nothing."""
+    path = Path(path)
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        ticks = [packet.pts for packet in packets]
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        if not packets:
+            raise InputError(path, "", "holds no video frames")
+        if None in ticks:
+            return np.arange(len(packets)) / rate
+        times = np.sort(np.array(ticks, float)) * float(stream.time_base)
+    return np.asarray(times - times[0])
+
+
+def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
     import av
 
-    path = Path(path)
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -59,7 +87,7 @@ def read_frames(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
                     raise InputError(
                         path, f"frame {count}", f"is {frame.width}x{frame.height}, the first was {size}"
                     )
-                yield time_s - start, frame.to_ndarray(format="bgr24")
+                yield time_s - start, frame
                 count += 1
         except av.error.FFmpegError as error:
             raise InputError(

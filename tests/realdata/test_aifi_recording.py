@@ -14,7 +14,7 @@ from checkout.errors import InputError
 from checkout.formats.aifi import import_aifi
 from checkout.pipeline import perceive
 from checkout.recording import Recording
-from checkout.weight.noise import MEASURED, draw_plate_noise, fit_plate_noise
+from checkout.weight.noise import DISTURBED, QUIET, convert, draw_plate_noise, fit_plate_noise
 from checkout.weight.plates import shelf_stretches
 from checkout.weight.steps import detect_steps
 
