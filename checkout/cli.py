@@ -271,18 +271,45 @@ def validate_command(
 @app.command("render")
 def render_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for the recordings.")],
-    set_name: Annotated[str, typer.Option("--set", help="shipped or val.")] = "shipped",
+    set_name: Annotated[
+        str | None, typer.Option("--set", help="train, val, test-clean or test-hard.")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="YAML file that describes recordings of one's own.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this recording of the set; repeatable.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 2,
     no_video: Annotated[
         bool, typer.Option("--no-video", help="Only truth and plates; seconds instead of minutes.")
     ] = False,
     force: ForceOption = False,
 ) -> None:
-    """Render a set of recordings from its seeds; finished ones are kept, so a killed run goes on."""
-    from checkout.render.recordings import render_set
+    """Render recordings from their seeds; what is finished is kept, so a killed run goes on where it was."""
+    from checkout.render.recordings import render_all, render_set
+    from checkout.render.specs import load_specs
 
+    if (set_name is None) == (spec is None):
+        raise InputError("render", "", "expected --set NAME or --spec FILE, and not both")
+    if spec is not None and only:
+        raise InputError("--only", "", "goes with --set; take the others out of the file instead")
     with progress_bar() as tell:
-        paths = render_set(set_name, out, workers=workers, force=force, video=not no_video, progress=tell)
+        if spec is not None:
+            paths = render_all(
+                load_specs(spec), out, workers=workers, force=force, video=not no_video, progress=tell
+            )
+        else:
+            assert set_name is not None
+            paths = render_set(
+                set_name,
+                out,
+                workers=workers,
+                force=force,
+                video=not no_video,
+                only=only or (),
+                progress=tell,
+            )
     for path in paths:
         typer.echo(str(path))
 

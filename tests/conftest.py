@@ -32,10 +32,12 @@ def shipped() -> Path:
 @pytest.fixture(scope="session")
 def weighed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """A rendered recording of two shoppers without pictures."""
-    from checkout.render.recordings import RecordingSpec, render_recording
+    from checkout.render.recordings import render_recording
+    from checkout.render.specs import RecordingSpec
 
     folder = tmp_path_factory.mktemp("weighed") / "two"
-    return render_recording(RecordingSpec("two", 42, 2, duration_s=30.0), folder, video=False)
+    spec = RecordingSpec(id="two", seed=42, people=("s1", "s2"), duration_s=30.0)
+    return render_recording(spec, folder, video=False)
 
 
 def make_profile(

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from checkout.render.frames import render_training_frames
-from checkout.render.products import draw_products
+from checkout.render.products import PACKAGES, DrawnProduct, draw_products
 from checkout.render.scene import SHELF_HEIGHTS_M, Scene, Unit, View, make_planogram
+
+HEIGHTS_M = SHELF_HEIGHTS_M[4]
+
+
+def drawn(package: str, rng: np.random.Generator) -> DrawnProduct:
+    number = next(i for i, p in enumerate(PACKAGES) if p.name == package)
+    return draw_products(rng, 1, test=False, packages=[number])[0]
 
 
 def test_frames_come_with_boxes_of_every_class_inside_the_picture(tmp_path: Path) -> None:
@@ -41,13 +48,13 @@ def test_a_label_is_seen_upright_and_unmirrored() -> None:
     from dataclasses import replace
 
     rng = np.random.default_rng(0)
-    carton = next(p for p in draw_products(rng, 24, test=False) if p.shape.kind == "carton")
+    carton = drawn("milk", rng)
     label = np.full_like(carton.label, 255)
     label[:128, :64] = (255, 0, 0)
     carton = replace(carton, label=label)
-    scene = Scene([carton], make_planogram([carton], SHELF_HEIGHTS_M), [Unit(0, 1000.0)], [], rng)
-    scene.place_unit(0, np.array([0.0, 0.1, SHELF_HEIGHTS_M[2]]))
-    middle = SHELF_HEIGHTS_M[2] + carton.half_m[2]
+    scene = Scene([carton], make_planogram([carton], HEIGHTS_M), [Unit(0, 1000.0)], [], rng)
+    scene.place_unit(0, np.array([0.0, 0.1, HEIGHTS_M[2]]))
+    middle = HEIGHTS_M[2] + carton.half_m[2]
     scene.set_view(View((0.0, -0.6, middle), (0.0, 0.1, middle), 30.0))
     scene.update()
     picture, shown = scene.picture().astype(int), scene.instances() == 0
@@ -63,12 +70,12 @@ def test_a_label_is_seen_upright_and_unmirrored() -> None:
 def test_an_isolated_item_is_seen_where_the_camera_model_projects_it() -> None:
     """Through a bent lens, within two pixels."""
     rng = np.random.default_rng(1)
-    can = next(p for p in draw_products(rng, 24, test=False) if p.shape.kind == "can")
-    scene = Scene([can], make_planogram([can], SHELF_HEIGHTS_M), [Unit(0, 350.0)], [], rng)
+    can = drawn("seltzer", rng)
+    scene = Scene([can], make_planogram([can], HEIGHTS_M), [Unit(0, 350.0)], [], rng)
     view = View((0.7, -1.5, 2.3), (0.0, 0.0, 1.0), 45.0, k1=-0.1)
     camera = view.calibration("cam0", "cam0.mp4", 12)
     scene.set_view(view)
-    for at in ([-0.45, 0.1, SHELF_HEIGHTS_M[3]], [0.4, 0.06, SHELF_HEIGHTS_M[3]], [0.1, -0.4, 1.2]):
+    for at in ([-0.45, 0.1, HEIGHTS_M[3]], [0.4, 0.06, HEIGHTS_M[3]], [0.1, -0.4, 1.2]):
         scene.place_unit(0, np.array(at))
         scene.update()
         ys, xs = np.nonzero(scene.instances() == 0)
