@@ -12,8 +12,11 @@ import pandas as pd
 
 from checkout.vision.detector import CLASSES
 
-COUNTED_FROM = {"hand": 0.25, "item": 0.35, "person": 0.0}
+COUNTED_FROM = {"hand": 0.25, "item": 0.35, "person": 0.15}
 """Assumed: true boxes that show less than this share are neither asked for nor held against a detection."""
+
+FRAMES_APART = 4
+"""Assumed: frames nearer than this show much the same, and are scored once."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class DetectionMetric:
 
     def update(self, recording: str, true: pd.DataFrame, found: pd.DataFrame) -> None:
         """Add one recording; `true` as `Recording.boxes`, `found` as `Perceived.detections`."""
-        for camera, frame, label, visible, box in _rows(true, "visible"):
+        for camera, frame, label, visible, box in _rows(_apart(true), "visible"):
             image = self._images.setdefault((recording, camera, frame), len(self._images) + 1)
             self._true.append(
                 {
@@ -87,6 +90,15 @@ class DetectionMetric:
                     DetectionScore(label, float(precision[0].mean()), float(precision.mean()), counted)
                 )
         return scores
+
+
+def _apart(true: pd.DataFrame) -> pd.DataFrame:
+    """The rows of frames that lie at least `FRAMES_APART` apart."""
+    kept: list[int] = []
+    for frame in sorted(true["frame"].unique()):
+        if not kept or frame - kept[-1] >= FRAMES_APART:
+            kept.append(int(frame))
+    return true[true["frame"].isin(kept)]
 
 
 def _rows(table: pd.DataFrame, value: str) -> Iterator[tuple[str, int, str, float, list[float]]]:
