@@ -41,10 +41,11 @@ def test_rays_undo_projection(x: float, y: float, depth: float, k1: float, p1: f
 def test_a_recording_survives_being_written_and_read(weighed: Recording) -> None:
     again = Recording.open(weighed.path)
     assert again.entries == weighed.entries
-    assert [f.facing for f in again.planogram.values()] == [
-        f"g1.s{s}.f{f}" for s in range(1, 5) for f in range(1, 7)
-    ]
+    assert again.truth == weighed.truth
+    assert {len(f.plates) for f in again.planogram.values()} <= {2, 3}
     assert again.truth.events[0].conditions.keys() >= {
+        "behaviour",
+        "person",
         "people_near",
         "look_alikes",
         "same_weight",
