@@ -48,11 +48,16 @@ class StepSettings:
         plate_g, plate_sd: least change of a plate, in grams and in standard errors.
         step_g, step_sd: least change of a step.
         together_s: disturbances of adjacent plates this close in time are one step.
+        ends_s, ends_ratio: disturbances with one plate between them are the ends of one item when they are
+            this close in time and the lesser is at least this part of the greater.
         bump_s: an added load that goes again within this time was a hand's.
         press_s, press_share: so was one that lasts longer and is this small a part of what goes with it.
         undone_share: a load that goes and comes back within `bump_s` is no event when this share of it or
             less is left.
-        slope_share: a hold within a fall is a level only if it falls by less than this share of the steps beside it.
+        least_s: a level between two events is held for longer than this.
+        slow_s: the lesser of two changes with less than `bump_s` between them is part of the other when it
+            takes longer than this: a lean that ends.
+        slide_s, slope_share: a hold shorter than this within a fall is a level only if it falls by less than this share of the steps beside it.
         opposite_g: adjacent plates that change by this much in opposite directions are two steps.
         stride_s, look_s: the detector decides about stretches of this length, with this much around them.
     """
@@ -66,10 +71,15 @@ class StepSettings:
     step_g: float = 15.0
     step_sd: float = 5.0
     together_s: float = 0.3
+    ends_s: float = 0.12
+    ends_ratio: float = 0.5
     bump_s: float = 0.9
     press_s: float = 3.2
     press_share: float = 0.2
     undone_share: float = 0.35
+    least_s: float = 0.3
+    slow_s: float = 0.4
+    slide_s: float = 2.0
     slope_share: float = 0.25
     opposite_g: float = 40.0
     stride_s: float = 2.0
@@ -282,7 +292,7 @@ class ShelfStepDetector:
                 (self._held_s(blocks, levels[k]), k)
                 for k in range(1, len(levels) - 1)
                 if self._passes(change[k - 1], change[k], self._held_s(blocks, levels[k]))
-                or self._slides(blocks, plate, levels[k], change[k - 1], change[k])
+                or self._slides(blocks, plate, levels[k - 1 : k + 2], change[k - 1], change[k])
             ]
             if not passing:
                 break
@@ -296,44 +306,64 @@ class ShelfStepDetector:
         """Whether a load between two changes was only a hand's."""
         s = self._s
         small, large = sorted((abs(first), abs(second)))
+        if first * second < 0 and held_s < s.least_s:
+            return True
         if first > 0 > second:
             return held_s < s.bump_s or (held_s < s.press_s and small < s.press_share * large)
         if first < 0 < second:
             return held_s < s.bump_s and large - small < s.undone_share * large
         return False
 
-    def _slides(self, blocks: _Blocks, plate: int, level: _Level, first: float, second: float) -> bool:
-        """Whether a short hold between two changes of one sign is only a slower part of one change."""
+    def _slides(
+        self, blocks: _Blocks, plate: int, levels: Sequence[_Level], first: float, second: float
+    ) -> bool:
+        """Whether the middle one of three levels, between changes of one sign, only slows one change down."""
+        s, (before, level, after) = self._s, levels
         held_s = self._held_s(blocks, level)
-        if first * second < 0 or held_s > self._s.bump_s:
+        if first * second < 0 or held_s > s.slide_s:
             return False
+        if held_s < s.least_s:
+            return True
+        small, large = sorted((abs(first), abs(second)))
+        if held_s < s.bump_s:
+            lesser = (before, level) if abs(first) < abs(second) else (level, after)
+            took_s = (lesser[1].blocks[0] - lesser[0].blocks[-1] - 1) * blocks.size / self._rate
+            if small < s.press_share * large or took_s > s.slow_s:
+                return True
         rows = slice(level.blocks[0] * blocks.size, (level.blocks[-1] + 1) * blocks.size)
         y = blocks.x[rows, plate]
         y = y[np.isfinite(y)]
         half = len(y) // 2
         slide = 2 * abs(y[half:].mean() - y[:half].mean())
         noise = 4.0 * float(blocks.sd[level.blocks, plate].mean()) / np.sqrt(len(level.blocks) / 2)
-        return bool(slide > self._s.slope_share * min(abs(first), abs(second)) + noise)
+        return bool(slide > s.slope_share * small + noise)
 
     def _edges(self, blocks: _Blocks, plate: int, levels: list[_Level]) -> list[_Edge]:
         found = []
         for before, after in zip(levels[:-1], levels[1:], strict=True):
             grams, _ = self._difference(blocks, plate, before, after)
             low, high = before.blocks[-1] * blocks.size, (after.blocks[0] + 1) * blocks.size
-            low_g, _ = blocks.level(plate, before.blocks[-self._read :])
-            at = low + _split(blocks.x[low:high, plate], low_g, low_g + grams)
+            at = low + _steepest(blocks.x[low:high, plate], np.sign(grams), blocks.size)
             found.append(_Edge(plate, before, after, at, grams))
         return found
 
+    def _together(self, left: _Edge, right: _Edge) -> bool:
+        """Whether one thing changed two plates: they are adjacent, or carry its two ends with one between them."""
+        s = self._s
+        apart_s = abs(right.at - left.at) / self._rate
+        if right.plate - left.plate == 1:
+            return apart_s <= s.together_s
+        ratio = left.grams / right.grams
+        return right.plate - left.plate == 2 and apart_s <= s.ends_s and s.ends_ratio < ratio < 1 / s.ends_ratio
+
     def _grouped(self, edges: list[_Edge]) -> list[_Change]:
         """Join the changes of adjacent plates at one time."""
-        together = self._s.together_s * self._rate
         groups: list[list[_Edge]] = []
         for edge in sorted(edges, key=lambda e: (e.plate, e.at)):
             home = [
                 g
                 for g in groups
-                if any(edge.plate - e.plate == 1 and abs(edge.at - e.at) <= together for e in g)
+                if any(self._together(e, edge) for e in g)
                 and all(e.plate != edge.plate for e in g)
             ]
             if home:
@@ -345,7 +375,7 @@ class ShelfStepDetector:
         for group in groups:
             up, down = [e for e in group if e.grams > 0], [e for e in group if e.grams < 0]
             more, less = sum(e.grams for e in up), -sum(e.grams for e in down)
-            apart = abs(more - less) > 0.3 * max(more, less)
+            apart = abs(more - less) > 0.3 * max(more, less) or min(len(up), len(down)) > 1
             if min(more, less) > self._s.opposite_g and apart:
                 changes += [_Change(tuple(up)), _Change(tuple(down))]
             else:
@@ -484,11 +514,13 @@ def _partition(mean: np.ndarray, sd: np.ndarray, valid: np.ndarray, penalty: flo
     return starts
 
 
-def _split(signal: np.ndarray, low: float, high: float) -> int:
-    """Sample at which a signal goes from one level to another, by least absolute deviations."""
-    off_low, off_high = np.nan_to_num(np.abs(signal - low)), np.nan_to_num(np.abs(signal - high))
-    cost = np.concatenate([[0.0], np.cumsum(off_low - off_high)])
-    return int(np.argmin(cost))
+def _steepest(signal: np.ndarray, sign: float, width: int) -> int:
+    """Sample at which a signal rises (or falls, by `sign`) most from one window to the next."""
+    known = np.flatnonzero(np.isfinite(signal))
+    y = np.interp(np.arange(len(signal)), known, signal[known])
+    total = np.concatenate([[0.0], np.cumsum(np.pad(y, width, mode="edge"))])
+    sums = total[width:] - total[:-width]
+    return int(np.argmax(sign * (sums[width:] - sums[:-width])))
 
 
 def detect_steps(plates: pd.DataFrame, settings: StepSettings | None = None) -> StepResult:
