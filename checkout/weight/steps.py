@@ -14,7 +14,7 @@ level of the undisturbed plate:
 Disturbances of adjacent plates at one time are one step; those of other plates are another step, and so
 are those of the same plates when a level is held in between.
 
-The detector works online: it holds some seconds of samples and decides about stretches of two
+The detector works online: it holds some seconds of samples and decides about stretches of some
 seconds once it has seen enough of what follows, so the result does not depend on how the stream
 was cut into chunks.
 """
@@ -47,16 +47,20 @@ class StepSettings:
         level_s: a level is read from at most this much of a hold.
         plate_g, plate_sd: least change of a plate, in grams and in standard errors.
         step_g, step_sd: least change of a step.
-        together_s: disturbances of adjacent plates this close in time are one step.
+        together_s: disturbances of adjacent plates this close in time are one step; or three times that
+            if they are slow or stand little out of the noise.
+        faint_sd: a change of fewer standard deviations of a block stands little out of the noise.
         ends_s, ends_ratio: disturbances with one plate between them are the ends of one item when they are
             this close in time and the lesser is at least this part of the greater.
-        bump_s: an added load that goes again within this time was a hand's.
+        bump_s, lean_s: an added load that goes again within this time was a hand's; within the longer one if it
+            came or went slowly.
         press_s, press_share: so was one that lasts longer and is this small a part of what goes with it.
-        undone_share: a load that goes and comes back within `bump_s` is no event when this share of it or
+        undone_share: a load that goes and comes back within `lean_s` is no event when this share of it or
             less is left.
         least_s: a level between two events is held for longer than this.
-        slow_s: the lesser of two changes with less than `bump_s` between them is part of the other when it
-            takes longer than this: a lean that ends.
+        sharp_share: two changes of one sign with less than `lean_s` between them are one, during which a lean ended,
+            unless this share of each happens within two blocks.
+        slow_share: no step is so slow that less than this share of it happens within two blocks.
         slide_s, slope_share: a hold shorter than this within a fall is a level only if it falls by less than this share of the steps beside it.
         opposite_g: adjacent plates that change by this much in opposite directions are two steps.
         stride_s, look_s: the detector decides about stretches of this length, with this much around them.
@@ -70,19 +74,22 @@ class StepSettings:
     plate_sd: float = 4.5
     step_g: float = 15.0
     step_sd: float = 5.0
-    together_s: float = 0.3
+    together_s: float = 0.1
+    faint_sd: float = 10.0
     ends_s: float = 0.12
     ends_ratio: float = 0.5
-    bump_s: float = 0.9
+    bump_s: float = 0.5
+    lean_s: float = 0.9
     press_s: float = 3.2
     press_share: float = 0.2
     undone_share: float = 0.35
     least_s: float = 0.3
-    slow_s: float = 0.4
+    sharp_share: float = 0.8
+    slow_share: float = 0.15
     slide_s: float = 2.0
     slope_share: float = 0.25
     opposite_g: float = 40.0
-    stride_s: float = 2.0
+    stride_s: float = 4.0
     look_s: float = 5.0
 
 
@@ -103,13 +110,19 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Edge:
-    """A lasting change of one plate between two levels; `at` is the sample at which it happened."""
+    """A lasting change of one plate between two levels, from sample `begin` to `end`, above all at `at`.
+
+    `blurred` when `at` is uncertain, because the change is slow or stands little out of the noise.
+    """
 
     plate: int
     before: _Level
     after: _Level
     at: int
     grams: float
+    blurred: bool
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -153,13 +166,15 @@ class _Blocks:
     def level(self, plate: int, blocks: np.ndarray) -> tuple[float, float]:
         """Mean of a plate over some blocks without its outliers, and its standard error."""
         values, sd = self.mean[blocks, plate], self.sd[blocks, plate]
-        off = np.abs(values - np.median(values))
-        kept = off <= np.maximum(3.0 * sd, np.median(off))
-        return float(values[kept].mean()), float(COLOUR * sd[kept].mean() / np.sqrt(kept.sum()))
+        middle = len(values) // 2
+        off = np.abs(values - np.sort(values)[middle])
+        kept = off <= np.maximum(3.0 * sd, np.sort(off)[middle])
+        number = int(kept.sum())
+        return float(values[kept].sum() / number), float(COLOUR * sd[kept].sum() / number**1.5)
 
 
 class ShelfStepDetector:
-    """Online step detector of one shelf; holds at most about 14 seconds of samples.
+    """Online step detector of one shelf; holds at most about 18 seconds of samples.
 
     Args:
         plates: plate ids in order of place.
@@ -249,8 +264,10 @@ class ShelfStepDetector:
         """All lasting changes in a window, in time order."""
         s = self._s
         count, plates = blocks.mean.shape
-        spread = np.ptp(blocks.mean, axis=0)
-        active = np.flatnonzero(spread > np.maximum(s.plate_g, 3.0 * np.median(blocks.sd, axis=0)))
+        width = min(6, count - 1)
+        total = np.cumsum(blocks.mean - blocks.mean[0], axis=0)
+        spread = np.ptp(total[width:] - total[:-width], axis=0) / width
+        active = np.flatnonzero(spread > np.maximum(s.plate_g, 3.2 * np.median(blocks.sd, axis=0)))
         blocks.levels = [[_Level(np.flatnonzero(blocks.valid[:, p]))] for p in range(plates)]
         if not len(active):
             return []
@@ -291,7 +308,12 @@ class ShelfStepDetector:
             passing = [
                 (self._held_s(blocks, levels[k]), k)
                 for k in range(1, len(levels) - 1)
-                if self._passes(change[k - 1], change[k], self._held_s(blocks, levels[k]))
+                if self._passes(
+                    change[k - 1],
+                    change[k],
+                    self._held_s(blocks, levels[k]),
+                    sharp=self._both_sharp(blocks, plate, levels[k - 1 : k + 2]),
+                )
                 or self._slides(blocks, plate, levels[k - 1 : k + 2], change[k - 1], change[k])
             ]
             if not passing:
@@ -302,16 +324,23 @@ class ShelfStepDetector:
     def _held_s(self, blocks: _Blocks, level: _Level) -> float:
         return float(level.blocks[-1] + 1 - level.blocks[0]) * blocks.size / self._rate
 
-    def _passes(self, first: float, second: float, held_s: float) -> bool:
+    def _both_sharp(self, blocks: _Blocks, plate: int, levels: Sequence[_Level]) -> bool:
+        """Whether both changes between three levels are as sudden as when an item leaves or lands."""
+        before, level, after = levels
+        pairs = (before, level), (level, after)
+        return all(self._sharp(blocks, plate, *pair) >= self._s.sharp_share for pair in pairs)
+
+    def _passes(self, first: float, second: float, held_s: float, *, sharp: bool) -> bool:
         """Whether a load between two changes was only a hand's."""
         s = self._s
         small, large = sorted((abs(first), abs(second)))
         if first * second < 0 and held_s < s.least_s:
             return True
         if first > 0 > second:
-            return held_s < s.bump_s or (held_s < s.press_s and small < s.press_share * large)
+            brief = held_s < (s.bump_s if sharp else s.lean_s)
+            return brief or (held_s < s.press_s and small < s.press_share * large)
         if first < 0 < second:
-            return held_s < s.bump_s and large - small < s.undone_share * large
+            return held_s < s.lean_s and large - small < s.undone_share * large
         return False
 
     def _slides(
@@ -325,10 +354,8 @@ class ShelfStepDetector:
         if held_s < s.least_s:
             return True
         small, large = sorted((abs(first), abs(second)))
-        if held_s < s.bump_s:
-            lesser = (before, level) if abs(first) < abs(second) else (level, after)
-            took_s = (lesser[1].blocks[0] - lesser[0].blocks[-1] - 1) * blocks.size / self._rate
-            if small < s.press_share * large or took_s > s.slow_s:
+        if held_s < s.lean_s:
+            if small < s.press_share * large or not self._both_sharp(blocks, plate, levels):
                 return True
         rows = slice(level.blocks[0] * blocks.size, (level.blocks[-1] + 1) * blocks.size)
         y = blocks.x[rows, plate]
@@ -338,13 +365,21 @@ class ShelfStepDetector:
         noise = 4.0 * float(blocks.sd[level.blocks, plate].mean()) / np.sqrt(len(level.blocks) / 2)
         return bool(slide > s.slope_share * small + noise)
 
+    def _sharp(self, blocks: _Blocks, plate: int, before: _Level, after: _Level) -> float:
+        """Greatest part of the change between two levels that happened from one block to the next but one."""
+        y = blocks.mean[before.blocks[-1] : after.blocks[0] + 1, plate]
+        whole = abs(y[-1] - y[0])
+        return float(np.abs(y[2:] - y[:-2]).max() / whole) if len(y) > 2 and whole > 0 else 1.0
+
     def _edges(self, blocks: _Blocks, plate: int, levels: list[_Level]) -> list[_Edge]:
-        found = []
+        s, found = self._s, []
         for before, after in zip(levels[:-1], levels[1:], strict=True):
             grams, _ = self._difference(blocks, plate, before, after)
             low, high = before.blocks[-1] * blocks.size, (after.blocks[0] + 1) * blocks.size
             at = low + _steepest(blocks.x[low:high, plate], np.sign(grams), blocks.size)
-            found.append(_Edge(plate, before, after, at, grams))
+            faint = abs(grams) < s.faint_sd * float(blocks.sd[before.blocks[-1], plate])
+            blurred = faint or self._sharp(blocks, plate, before, after) < s.sharp_share
+            found.append(_Edge(plate, before, after, at, grams, blurred, low, high))
         return found
 
     def _together(self, left: _Edge, right: _Edge) -> bool:
@@ -352,7 +387,11 @@ class ShelfStepDetector:
         s = self._s
         apart_s = abs(right.at - left.at) / self._rate
         if right.plate - left.plate == 1:
-            return apart_s <= s.together_s
+            against = left.grams * right.grams < 0
+            for slow, other in ((left, right), (right, left)):
+                if slow.blurred and slow.begin <= other.at <= slow.end:
+                    return True
+            return apart_s <= s.together_s * (3 if left.blurred or right.blurred or against else 1)
         ratio = left.grams / right.grams
         return right.plate - left.plate == 2 and apart_s <= s.ends_s and s.ends_ratio < ratio < 1 / s.ends_ratio
 
@@ -384,20 +423,27 @@ class ShelfStepDetector:
 
     def _joined(self, blocks: _Blocks, changes: list[_Change]) -> list[_Change]:
         """Join changes of the same plates of which the first is only a hand's weight, as on one plate."""
-        changes = list(changes)
+        s, changes = self._s, list(changes)
         i = 0
         while i < len(changes):
             for j in range(i + 1, len(changes)):
                 first, second = changes[i], changes[j]
                 if not first.plates & second.plates:
                     continue
-                if self._passes(first.grams, second.grams, (second.at - first.at) / self._rate - 0.2):
+                held_s = (second.at - first.at) / self._rate - 2 * s.block_s
+                if self._passes(first.grams, second.grams, held_s, sharp=True):
                     changes[i] = self._sum(blocks, first, second)
                     del changes[j]
                     i -= 1
                 break
             i += 1
-        return [c for c in changes if abs(c.grams) >= 0.5 * self._s.step_g]
+        return [c for c in changes if abs(c.grams) >= 0.5 * s.step_g and self._sudden(blocks, c)]
+
+    def _sudden(self, blocks: _Blocks, change: _Change) -> bool:
+        """Whether a change is not only a slow slide or drift."""
+        main = max(change.edges, key=lambda e: abs(e.grams))
+        seen = blocks.valid[main.before.blocks[-1] : main.after.blocks[0] + 1, main.plate].all()
+        return not seen or self._sharp(blocks, main.plate, main.before, main.after) > self._s.slow_share
 
     def _sum(self, blocks: _Blocks, first: _Change, second: _Change) -> _Change:
         """Two changes as one, from before the first to after the second, at the time of the greater."""

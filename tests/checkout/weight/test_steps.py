@@ -97,7 +97,7 @@ def test_memory_is_bounded_on_an_endless_stream() -> None:
     for minute in range(5):
         detector.update(signal.index.to_numpy(float) + 60 * minute, signal.to_numpy(float))
         sizes.add(len(detector._t))
-    assert max(sizes) < 60 * 14
+    assert max(sizes) < 60 * 18
 
 
 def test_the_steps_of_a_rendered_recording_sum_to_the_net_change(weighed: Recording) -> None:
