@@ -55,11 +55,12 @@ class StepSettings:
         ends_s, ends_ratio: disturbances with one plate between them are the ends of one item when they are
             this close in time and the lesser is at least this part of the greater.
         bump_s, lean_s: an added load that goes again within this time was a hand's; within the longer one if it
-            came or went slowly.
+            came and went slowly.
         press_s, press_share: so was one that lasts longer and is this small a part of what goes with it.
         undone_share: a load that goes and comes back within `tail_s` is no event when this share of it or
             less is left.
-        least_s: a level between two events is held for longer than this.
+        least_s: a level between a pick and a put-back is held for longer than this.
+        apart_s: two picks, or two put-backs, take longer than this from the first's beginning to the second's end.
         tail_s, sharp_share: two changes of one sign with less than `tail_s` between them are one, during which a lean ended,
             unless this share of each happens within two blocks.
         slow_share: no step is so slow that less than this share of it happens within two blocks.
@@ -87,6 +88,7 @@ class StepSettings:
     press_share: float = 0.2
     undone_share: float = 0.35
     least_s: float = 0.3
+    apart_s: float = 0.5
     sharp_share: float = 0.65
     slow_share: float = 0.15
     slide_s: float = 2.0
@@ -314,7 +316,7 @@ class ShelfStepDetector:
                     change[k - 1],
                     change[k],
                     self._held_s(blocks, levels[k]),
-                    sharp=self._both_sharp(blocks, plate, levels[k - 1 : k + 2]),
+                    sharp=any(self._sharp_ends(blocks, plate, levels[k - 1 : k + 2])),
                 )
                 or self._slides(blocks, plate, levels[k - 1 : k + 2], change[k - 1], change[k])
             ]
@@ -326,11 +328,14 @@ class ShelfStepDetector:
     def _held_s(self, blocks: _Blocks, level: _Level) -> float:
         return float(level.blocks[-1] + 1 - level.blocks[0]) * blocks.size / self._rate
 
-    def _both_sharp(self, blocks: _Blocks, plate: int, levels: Sequence[_Level]) -> bool:
-        """Whether both changes between three levels are as sudden as when an item leaves or lands."""
-        before, level, after = levels
-        pairs = (before, level), (level, after)
-        return all(self._sharp(blocks, plate, *pair) >= self._s.sharp_share for pair in pairs)
+    def _sharp_ends(self, blocks: _Blocks, plate: int, levels: Sequence[_Level]) -> list[bool]:
+        """For both changes between three levels, whether it is surely as sudden as when an item leaves or lands."""
+        s, found = self._s, []
+        for before, after in zip(levels[:-1], levels[1:], strict=True):
+            grams, _ = self._difference(blocks, plate, before, after)
+            faint = abs(grams) < s.faint_sd * float(blocks.sd[before.blocks[-1], plate])
+            found.append(not faint and self._sharp(blocks, plate, before, after) >= s.sharp_share)
+        return found
 
     def _passes(self, first: float, second: float, held_s: float, *, sharp: bool) -> bool:
         """Whether a load between two changes was only a hand's."""
@@ -353,11 +358,11 @@ class ShelfStepDetector:
         held_s = self._held_s(blocks, level)
         if first * second < 0 or held_s > s.slide_s:
             return False
-        if held_s < s.least_s:
+        if (after.blocks[0] - before.blocks[-1] - 1) * blocks.size / self._rate < s.apart_s:
             return True
         small, large = sorted((abs(first), abs(second)))
         if held_s < s.tail_s:
-            if small < s.press_share * large or not self._both_sharp(blocks, plate, levels):
+            if small < s.press_share * large or not all(self._sharp_ends(blocks, plate, levels)):
                 return True
         rows = slice(level.blocks[0] * blocks.size, (level.blocks[-1] + 1) * blocks.size)
         y = blocks.x[rows, plate]
