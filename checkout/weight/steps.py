@@ -50,7 +50,7 @@ class StepSettings:
         plate_g, plate_sd: least change of a plate, in grams and in standard errors.
         step_g, step_sd: least change of a step.
         together_s: disturbances of adjacent plates this close in time are one step; or three times that
-            if they are slow or stand little out of the noise.
+            if they are slow, opposite, very unequal or stand little out of the noise.
         faint_sd: a change of fewer standard deviations of a block stands little out of the noise.
         ends_s, ends_ratio: disturbances with one plate between them are the ends of one item when they are
             this close in time and the lesser is at least this part of the greater.
@@ -401,7 +401,9 @@ class ShelfStepDetector:
             for slow, other in ((left, right), (right, left)):
                 if slow.blurred and slow.begin - reach <= other.at <= slow.end:
                     return True
-            return apart_s <= s.together_s * (3 if left.blurred or right.blurred or against else 1)
+            small, large = sorted((abs(left.grams), abs(right.grams)))
+            loose = against or left.blurred or right.blurred or small < s.press_share * large
+            return apart_s <= s.together_s * (3 if loose else 1)
         ratio = left.grams / right.grams
         return right.plate - left.plate == 2 and apart_s <= s.ends_s and s.ends_ratio < ratio < 1 / s.ends_ratio
 
@@ -441,7 +443,9 @@ class ShelfStepDetector:
                 if not first.plates & second.plates:
                     continue
                 held_s = (second.at - first.at) / self._rate - 2 * s.block_s
-                if self._passes(first.grams, second.grams, held_s, sharp=True):
+                small, large = sorted((abs(first.grams), abs(second.grams)))
+                tail = held_s < s.tail_s and small < s.press_share * large
+                if tail or self._passes(first.grams, second.grams, held_s, sharp=True):
                     changes[i] = self._sum(blocks, first, second)
                     del changes[j]
                     i -= 1
