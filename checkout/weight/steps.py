@@ -32,7 +32,7 @@ from checkout.weight.plates import CLIP_G, shelf_stretches
 
 WALK_G = 0.12
 """Measured: random walk of a plate, grams per square root of a second (checkout/weight/noise.py)."""
-COLOUR = 1.3
+COLOUR = 1.0
 """Measured: levels of a quiet plate scatter this much more than independent blocks would (slow noise)."""
 CROSSTALK = 0.02
 """Measured: the real pick of 623 g moved plates one and two places away, under other products, by 1 and 1.5 % for good."""
@@ -56,7 +56,8 @@ class StepSettings:
             this close in time and the lesser is at least this part of the greater.
         bump_s, lean_s: an added load that goes again within this time was a hand's; within the longer one if it
             came and went slowly.
-        press_s, press_share: so was one that lasts longer and is this small a part of what goes with it.
+        press_s, press_share, hand_g: so was one that lasts longer and is this small a part of what goes with it, or
+            not more than this.
         undone_share: a load that goes and comes back within `tail_s` is no event when this share of it or
             less is left.
         least_s: a level between a pick and a put-back is held for longer than this.
@@ -86,6 +87,7 @@ class StepSettings:
     tail_s: float = 0.9
     press_s: float = 3.2
     press_share: float = 0.2
+    hand_g: float = 22.0
     undone_share: float = 0.35
     least_s: float = 0.3
     apart_s: float = 0.5
@@ -286,9 +288,7 @@ class ShelfStepDetector:
                 edges += self._edges(blocks, int(plate), levels)
         return self._joined(blocks, self._grouped(edges))
 
-    def _difference(
-        self, blocks: _Blocks, plate: int, before: _Level, after: _Level
-    ) -> tuple[float, float]:
+    def _difference(self, blocks: _Blocks, plate: int, before: _Level, after: _Level) -> tuple[float, float]:
         """Change of a plate from one level to another, read next to each other, and its standard error."""
         low, low_sd = blocks.level(plate, before.blocks[-self._read :])
         high, high_sd = blocks.level(plate, after.blocks[: self._read])
@@ -345,7 +345,8 @@ class ShelfStepDetector:
             return True
         if first > 0 > second:
             brief = held_s < (s.bump_s if sharp else s.lean_s)
-            return brief or (held_s < s.press_s and small < s.press_share * large)
+            slight = small < s.press_share * large or large < s.hand_g
+            return brief or (held_s < s.press_s and slight)
         if first < 0 < second:
             return held_s < s.tail_s and large - small < s.undone_share * large
         return False
@@ -387,12 +388,13 @@ class ShelfStepDetector:
             low, high = before.blocks[-1] * blocks.size, (after.blocks[0] + 1) * blocks.size
             at = low + _steepest(blocks.x[low:high, plate], np.sign(grams), blocks.size)
             faint = abs(grams) < s.faint_sd * float(blocks.sd[before.blocks[-1], plate])
-            blurred = faint or self._sharp(blocks, plate, before, after) < s.sharp_share
+            seen = blocks.valid[before.blocks[-1] : after.blocks[0] + 1, plate].all()
+            blurred = faint or not seen or self._sharp(blocks, plate, before, after) < s.sharp_share
             found.append(_Edge(plate, before, after, at, grams, blurred, low, high))
         return found
 
     def _together(self, left: _Edge, right: _Edge) -> bool:
-        """Whether one thing changed two plates: they are adjacent, or carry its two ends with one between them."""
+        """Whether one thing changed two plates: they are adjacent and changed at one time."""
         s = self._s
         apart_s = abs(right.at - left.at) / self._rate
         if right.plate - left.plate == 1:
@@ -404,8 +406,16 @@ class ShelfStepDetector:
             small, large = sorted((abs(left.grams), abs(right.grams)))
             loose = against or left.blurred or right.blurred or small < s.press_share * large
             return apart_s <= s.together_s * (3 if loose else 1)
-        ratio = left.grams / right.grams
-        return right.plate - left.plate == 2 and apart_s <= s.ends_s and s.ends_ratio < ratio < 1 / s.ends_ratio
+        return False
+
+    def _ends(self, left: Sequence[_Edge], right: Sequence[_Edge]) -> bool:
+        """Whether one item stood with its two ends on two plates that have one between them."""
+        s = self._s
+        if len(left) > 1 or len(right) > 1 or right[0].plate - left[0].plate != 2:
+            return False
+        ratio = left[0].grams / right[0].grams
+        apart_s = abs(right[0].at - left[0].at) / self._rate
+        return apart_s <= s.ends_s and s.ends_ratio < ratio < 1 / s.ends_ratio
 
     def _grouped(self, edges: list[_Edge]) -> list[_Change]:
         """Join the changes of adjacent plates at one time."""
@@ -414,14 +424,19 @@ class ShelfStepDetector:
             home = [
                 g
                 for g in groups
-                if any(self._together(e, edge) for e in g)
-                and all(e.plate != edge.plate for e in g)
+                if any(self._together(e, edge) for e in g) and all(e.plate != edge.plate for e in g)
             ]
             if home:
                 best = min(home, key=lambda g: min(abs(edge.at - e.at) for e in g))
                 best.append(edge)
             else:
                 groups.append([edge])
+        for left in list(groups):
+            for right in groups:
+                if self._ends(left, right):
+                    left += right
+                    groups.remove(right)
+                    break
         changes = []
         for group in groups:
             up, down = [e for e in group if e.grams > 0], [e for e in group if e.grams < 0]
@@ -493,7 +508,7 @@ class ShelfStepDetector:
         least = CROSSTALK * max(abs(g) for g, _ in plates.values())
         plates = {p: (g, sd) for p, (g, sd) in plates.items() if abs(g) > least}
         grams = float(sum(g for g, _ in plates.values()))
-        variance = sum(sd**2 for _, sd in plates.values()) + 0.3**2
+        variance = sum(sd**2 for _, sd in plates.values()) + 0.2**2
         if abs(grams) < max(self._s.step_g, self._s.step_sd * np.sqrt(variance)):
             return None
         if blind:
