@@ -21,6 +21,7 @@ was cut into chunks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,10 +33,10 @@ from checkout.weight.plates import CLIP_G, shelf_stretches
 
 WALK_G = 0.12
 """Measured: random walk of a plate, grams per square root of a second (checkout/weight/noise.py)."""
-COLOUR = 1.0
+COLOUR = 1.2
 """Measured: levels of a quiet plate scatter this much more than independent blocks would (slow noise)."""
 CROSSTALK = 0.02
-"""Measured: the real pick of 623 g moved plates one and two places away, under other products, by 1 and 1.5 % for good."""
+"""Measured: the real pick of 623 g moved two plates beside it, under another product, by 1 and 1.5 % for good."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ class StepSettings:
             less is left.
         least_s: a level between a pick and a put-back is held for longer than this.
         apart_s: two picks, or two put-backs, take longer than this from the first's beginning to the second's end.
-        tail_s, sharp_share: two changes of one sign with less than `tail_s` between them are one, during which a lean ended,
-            unless this share of each happens within two blocks.
+        tail_s, sharp_share: two changes of one sign with less than `tail_s` between them are one, during which
+            a lean ended, unless this share of each happens within two blocks.
         slow_share: no step is so slow that less than this share of it happens within two blocks.
-        slide_s, slope_share: a hold shorter than this within a fall is a level only if it falls by less than this share of the steps beside it.
+        slide_s, slope_share: a hold shorter than this within a fall is a level only if it falls by less than
+            this share of the steps beside it.
         opposite_g: adjacent plates that change by this much in opposite directions are two steps.
         stride_s, look_s: the detector decides about stretches of this length, with this much around them.
     """
@@ -203,7 +205,12 @@ class ShelfStepDetector:
         self._found: list[tuple[int, set[int], bool]] = []
 
     def update(self, t_s: np.ndarray, grams: np.ndarray) -> list[WeightStep]:
-        """Take in samples `t_s` [n] and `grams` [n, plates], NaN where one is missing; returns the steps that are now decided."""
+        """Take in samples; returns the steps that are now decided.
+
+        Args:
+            t_s: sample times [n], seconds, evenly spaced.
+            grams: loads [n, plates], NaN where a sample is missing.
+        """
         found: list[WeightStep] = []
         for low in range(0, len(t_s), self._stride):
             self._t = np.concatenate([self._t, t_s[low : low + self._stride]])
@@ -226,6 +233,7 @@ class ShelfStepDetector:
         blocks = self._blocks(self._x[: high - low])
         found: list[tuple[int, WeightStep]] = []
         for change in self._changes(blocks) if blocks is not None else []:
+            assert blocks is not None
             at = low + round(change.at)
             # A step at the border may fall on either side of it as the window moves.
             if not begin - 0.5 * self._rate <= at < end or self._known(change, at):
@@ -299,9 +307,7 @@ class ShelfStepDetector:
         """Levels without those that were only a hand's weight, equal neighbours made one."""
         s, levels = self._s, list(levels)
         while len(levels) > 1:
-            pairs = [
-                self._difference(blocks, plate, a, b) for a, b in zip(levels[:-1], levels[1:], strict=True)
-            ]
+            pairs = [self._difference(blocks, plate, a, b) for a, b in itertools.pairwise(levels)]
             weak = [abs(c) / max(s.plate_g, s.plate_sd * sd) for c, sd in pairs]
             i = int(np.argmin(weak))
             if weak[i] < 1.0:
@@ -331,7 +337,7 @@ class ShelfStepDetector:
     def _sharp_ends(self, blocks: _Blocks, plate: int, levels: Sequence[_Level]) -> list[bool]:
         """For both changes between three levels, whether it is surely as sudden as when an item leaves or lands."""
         s, found = self._s, []
-        for before, after in zip(levels[:-1], levels[1:], strict=True):
+        for before, after in itertools.pairwise(levels):
             grams, _ = self._difference(blocks, plate, before, after)
             faint = abs(grams) < s.faint_sd * float(blocks.sd[before.blocks[-1], plate])
             found.append(not faint and self._sharp(blocks, plate, before, after) >= s.sharp_share)
@@ -362,9 +368,9 @@ class ShelfStepDetector:
         if (after.blocks[0] - before.blocks[-1] - 1) * blocks.size / self._rate < s.apart_s:
             return True
         small, large = sorted((abs(first), abs(second)))
-        if held_s < s.tail_s:
-            if small < s.press_share * large or not all(self._sharp_ends(blocks, plate, levels)):
-                return True
+        tail = small < s.press_share * large or not all(self._sharp_ends(blocks, plate, levels))
+        if held_s < s.tail_s and tail:
+            return True
         rows = slice(level.blocks[0] * blocks.size, (level.blocks[-1] + 1) * blocks.size)
         y = blocks.x[rows, plate]
         y = y[np.isfinite(y)]
@@ -383,7 +389,7 @@ class ShelfStepDetector:
 
     def _edges(self, blocks: _Blocks, plate: int, levels: list[_Level]) -> list[_Edge]:
         s, found = self._s, []
-        for before, after in zip(levels[:-1], levels[1:], strict=True):
+        for before, after in itertools.pairwise(levels):
             grams, _ = self._difference(blocks, plate, before, after)
             low, high = before.blocks[-1] * blocks.size, (after.blocks[0] + 1) * blocks.size
             at = low + _steepest(blocks.x[low:high, plate], np.sign(grams), blocks.size)

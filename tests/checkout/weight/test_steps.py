@@ -141,8 +141,11 @@ def test_reversing_the_signal_reverses_the_grams(seed: int, grams: float) -> Non
 
 
 @given(
-    first=st.integers(1, 4), second=st.integers(7, 11), apart_s=st.floats(0, 0.5), signs=st.tuples(*[st.sampled_from([-1, 1])] * 2)
-)  # fmt: skip
+    first=st.integers(1, 4),
+    second=st.integers(7, 11),
+    apart_s=st.floats(0, 0.5),
+    signs=st.tuples(st.sampled_from([-1, 1]), st.sampled_from([-1, 1])),
+)
 @settings(max_examples=25, deadline=None)
 def test_steps_at_once_on_disjoint_plates_are_two(
     first: int, second: int, apart_s: float, signs: tuple[int, int]
