@@ -157,7 +157,10 @@ class Fusion:
         hypotheses.append(Hypothesis((), nothing))
         ranked = _normalised(hypotheses)
         events = self._events(step, ranked, shopper)
-        self._remember(events)
+        self._remember_carts(events)
+        for h in ranked:
+            for part in h.parts:
+                self._remember_stray(part, h.probability)
         return Explanation(step, tuple(near), ranked[:8], events)
 
     def explain_moments(self, moments: Sequence[ShelfMoment]) -> Explanation:
@@ -197,7 +200,10 @@ class Fusion:
                     candidates=dict(shopper),
                 ),
             )
-        self._remember(events)
+        self._remember_carts(events)
+        for event in events:
+            part = Part(event.action, event.product, event.quantity, event.facing)
+            self._remember_stray(part, event.item_confidence)
         return Explanation(None, tuple(moments), (), events)
 
     def _moments_near(self, step: WeightStep, moments: Sequence[ShelfMoment]) -> list[ShelfMoment]:
@@ -403,16 +409,19 @@ class Fusion:
         """How surely somebody has a unit of the product to put down; staff bring what they restock."""
         return 1.0 if who in self._staff else min(1.0, self._cart[who].get(product, 0.0))
 
-    def _remember(self, events: Iterable[ShelfEvent]) -> None:
+    def _remember_carts(self, events: Iterable[ShelfEvent]) -> None:
         for event in events:
             sign = 1.0 if event.action == "pick" else -1.0
             for who, probability in event.candidates.items():
                 held = self._cart[who][event.product] + sign * event.quantity * probability
                 self._cart[who][event.product] = max(0.0, held)
-            if event.facing and self._planogram[event.facing].product != event.product:
-                strays = self._misplaced[event.facing]
-                change = -sign * event.quantity * event.item_confidence
-                strays[event.product] = max(0.0, strays[event.product] + change)
+
+    def _remember_stray(self, part: Part, probability: float) -> None:
+        """Units of other products that may now stand at a facing, also by explanations that were not chosen."""
+        if part.facing and self._planogram[part.facing].product != part.product:
+            strays = self._misplaced[part.facing]
+            change = (-1.0 if part.action == "pick" else 1.0) * part.quantity * probability
+            strays[part.product] = max(0.0, strays[part.product] + change)
 
 
 def _sureness(named: str, who: Mapping[str, float]) -> float:

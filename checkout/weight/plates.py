@@ -12,13 +12,18 @@ from checkout.catalog import shelf_of
 
 CLIP_G = 20_000.0
 """Published: plates are rated 20 kg (AutoCheckout competition)."""
-LONGEST_HOLE_S = 0.1
+LONGEST_HOLE_S = 3.0
 """Assumed: a longer gap in a shelf's samples starts a new stretch."""
+STUCK_S = 3.0
+"""Assumed: a plate that made noise and then repeats one value for longer is stuck; its last values are not read."""
 
 
 @dataclass(frozen=True)
 class ShelfStretch:
-    """One shelf without a gap: `t_s` [n] seconds, `grams` [n, plates], plates in order of place."""
+    """One shelf without a long gap: `t_s` [n] seconds, `grams` [n, plates] with NaN where there is no reading.
+
+    Plates are in order of place; samples are evenly spaced.
+    """
 
     shelf: str
     plates: tuple[str, ...]
@@ -28,9 +33,9 @@ class ShelfStretch:
 
 
 def shelf_stretches(plates: pd.DataFrame) -> tuple[list[ShelfStretch], list[str]]:
-    """Cut `Recording.plates` into shelves and gapless stretches; with a warning for each plate that is doubtful.
+    """Cut `Recording.plates` into shelves and stretches; with a warning for each plate that is doubtful.
 
-    A plate without samples is left out; single missing samples are filled from their neighbours.
+    A plate with few samples is left without any; so are readings at the 20 kg limit and of plates that are stuck.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for plate in plates.columns:
@@ -42,19 +47,55 @@ def shelf_stretches(plates: pd.DataFrame) -> tuple[list[ShelfStretch], list[str]
         if len(table) < 2:
             warnings.append(f"shelf {shelf} has fewer than two samples and was left out")
             continue
-        for name in [n for n in names if table[n].notna().mean() < 0.5]:
-            warnings.append(f"plate {name} is silent in more than half of its samples and was left out")
-            names.remove(name)
-        clipped = [n for n in names if float(table[n].max()) >= CLIP_G]
-        warnings += [f"plate {n} reaches its 20 kg limit: events on it may be missed" for n in clipped]
-        t_s = table.index.to_numpy(float)
-        grams = table[names].interpolate(limit_direction="both").to_numpy(float)
-        pause = np.median(np.diff(t_s))
-        cuts = np.flatnonzero(np.diff(t_s) > LONGEST_HOLE_S + pause) + 1
-        if len(cuts):
-            warnings.append(
-                f"shelf {shelf} has {len(cuts)} gaps in its samples, the first at {t_s[cuts[0] - 1]:.1f} s"
-            )
+        t_s, grams = table.index.to_numpy(float), table.to_numpy(float, copy=True)
+        pause = float(np.median(np.diff(t_s)))
+        warnings += _without_doubtful(names, t_s, grams, round(STUCK_S / pause))
+        holes = np.diff(t_s)
+        cuts = np.flatnonzero(holes > LONGEST_HOLE_S) + 1
+        if (number := int((holes > 0.1 + pause).sum())) > 0:
+            first = t_s[np.flatnonzero(holes > 0.1 + pause)[0]]
+            warnings.append(f"shelf {shelf} has {number} gaps in its samples, the first at {first:.1f} s")
         for rows in np.split(np.arange(len(t_s)), cuts):
-            stretches.append(ShelfStretch(shelf, tuple(names), float(1 / pause), t_s[rows], grams[rows]))
+            stretches.append(
+                ShelfStretch(shelf, tuple(names), 1 / pause, *_even(t_s[rows], grams[rows], pause))
+            )
     return stretches, warnings
+
+
+def _without_doubtful(names: list[str], t_s: np.ndarray, grams: np.ndarray, stuck: int) -> list[str]:
+    """Replace readings that say nothing by NaN, in place; returns a warning for each plate concerned."""
+    warnings = []
+    for column, name in enumerate(names):
+        values = grams[:, column]
+        if np.isfinite(values).mean() < 0.5:
+            warnings.append(f"plate {name} is silent in more than half of its samples and was left out")
+            values[:] = np.nan
+            continue
+        lost = np.isnan(values)
+        if lost.any():
+            warnings.append(
+                f"plate {name} lost {int(lost.sum())} samples, the first at {t_s[lost.argmax()]:.1f} s"
+            )
+        clipped = values >= CLIP_G
+        if clipped.any():
+            warnings.append(f"plate {name} reaches its 20 kg limit: events on it may be missed")
+            values[clipped] = np.nan
+            continue
+        changes = np.flatnonzero(np.diff(values) != 0)
+        since = int(changes[-1]) + 1 if len(changes) else 0
+        noisy = since >= stuck and np.mean(np.diff(values[since - stuck : since]) != 0) > 0.5
+        if len(values) - since > stuck and noisy:
+            warnings.append(f"plate {name} sends the same value since {t_s[since]:.1f} s: it seems stuck")
+            values[since:] = np.nan
+    return warnings
+
+
+def _even(t_s: np.ndarray, grams: np.ndarray, pause: float) -> tuple[np.ndarray, np.ndarray]:
+    """Samples with rows of NaN where some are missing."""
+    missing = np.maximum(np.round(np.diff(t_s) / pause).astype(int) - 1, 0)
+    if not missing.any():
+        return t_s, grams
+    at = np.concatenate([[0], np.cumsum(1 + missing)])
+    filled = np.full((at[-1] + 1, grams.shape[1]), np.nan)
+    filled[at] = grams
+    return np.interp(np.arange(len(filled)), at, t_s), filled

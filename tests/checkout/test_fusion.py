@@ -84,6 +84,18 @@ def test_a_misplaced_item_that_is_picked_later_is_charged_as_what_it_is() -> Non
     assert later.item_confidence > 0.9
 
 
+def test_a_put_back_that_may_have_been_a_look_alike_leaves_the_next_pick_in_doubt() -> None:
+    """Cola and lemonade weigh nearly the same; whoever holds both may have put either back at the cola."""
+    mind = fusion()
+    mind.explain_step(step(-WEIGHTS["cola"], 1, t_s=1.0), [])
+    mind.explain_step(step(-WEIGHTS["lemonade"], 2, t_s=3.0), [])
+    back = only(mind.explain_step(step(351.0, 1, t_s=6.0), []).events)
+    taken = only(mind.explain_step(step(-351.0, 1, t_s=9.0), []).events)
+    assert back.product == taken.product == "cola"
+    assert back.item_confidence < 0.98
+    assert taken.item_confidence < 0.98
+
+
 def test_a_put_back_comes_from_the_cart_that_holds_the_product() -> None:
     mind = fusion("anna", "ben", anna=1.0, ben=0.0)
     mind.explain_step(step(-WEIGHTS["water"], 3, t_s=2.0), [])
