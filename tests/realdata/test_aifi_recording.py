@@ -68,7 +68,9 @@ def test_rendered_noise_is_like_the_real_noise(nanostore: Recording, near: bool,
     ]
     real = fit_plate_noise(idle)
     rng = np.random.default_rng(0)
-    drawn = fit_plate_noise([convert(draw_plate_noise(540, 12, rng, noise=noise), rng, noise) for _ in range(20)])
+    drawn = fit_plate_noise(
+        [convert(draw_plate_noise(540, 12, rng, noise=noise), rng, noise) for _ in range(20)]
+    )
     assert drawn.sd_median_g == pytest.approx(real.sd_median_g, rel=0.25)
     assert drawn.sd_spread == pytest.approx(real.sd_spread, rel=0.35)
     assert drawn.common == pytest.approx(real.common, abs=0.15)

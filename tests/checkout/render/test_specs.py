@@ -195,10 +195,13 @@ def test_brands_designs_and_flavours_of_test_and_training_are_apart() -> None:
     for test in (False, True):
         rngs = [np.random.default_rng([seed, 9]) for seed in range(4)]
         products = [p for rng in rngs for p in draw_products(rng, 30, test=test)]
-        assert {p.group.split("-")[0].upper() for p in products} <= set(TEST_BRANDS if test else TRAINING_BRANDS)
-        drawn[test] = {p.product.product.split("-")[0] for p in products}, {
-            p.product.product.rsplit("-", 1)[1] for p in products
-        }
+        assert {p.group.split("-")[0].upper() for p in products} <= set(
+            TEST_BRANDS if test else TRAINING_BRANDS
+        )
+        drawn[test] = (
+            {p.product.product.split("-")[0] for p in products},
+            {p.product.product.rsplit("-", 1)[1] for p in products},
+        )
     assert not drawn[True][0] & drawn[False][0]
     assert not drawn[True][1] & drawn[False][1]
 
@@ -234,6 +237,6 @@ def test_an_unknown_set_suggests_the_nearest(tmp_path: Path, wrong: str, right: 
 
 
 def test_a_recording_that_is_not_in_the_set_suggests_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'clean-1' is not in test-clean.* did you mean 'clean-1"):
+    with pytest.raises(InputError, match=r"'clean-1' is not in test-clean.* did you mean 'clean-1"):
         render_set("test-clean", tmp_path / "out", only=["clean-1"])
     assert not (tmp_path / "out").exists()
