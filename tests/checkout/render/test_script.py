@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from checkout.catalog import Catalog
-from checkout.render.people import out_of_reach_m
+from checkout.render.people import out_of_reach_m, place_parts
 from checkout.render.products import draw_products
 from checkout.render.recordings import (
     Plot,
@@ -180,7 +180,11 @@ def check_within_reach(plot: Plot) -> None:
         for t_s in deed.marks:
             pose = stage.pose(deed.person, t_s)
             assert pose is not None
-            assert out_of_reach_m(script.people[deed.person].build, pose) < 0.02, (plot.spec.id, deed, t_s)
+            build = script.people[deed.person].build
+            assert out_of_reach_m(build, pose) < 0.02, (plot.spec.id, deed, t_s)
+            wanted = pose.palm_m["right"]
+            if wanted is not None:
+                assert np.linalg.norm(place_parts(build, pose)["right/palm"][0] - wanted) < 0.03
 
 
 def check_times(plot: Plot) -> None:
