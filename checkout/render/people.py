@@ -490,6 +490,7 @@ def _about_z(angle: float) -> np.ndarray:
 def _carrier_xml(build: Build) -> str:
     """A basket, or a trolley that stands on the floor, about the middle of its hold."""
     colour = _rgb(build.basket)
+    walls: tuple[tuple[str, str], ...]
     if build.carries == "basket":
         walls = (
             ("0.15 0.1 0.006", "0 0 -0.1"), ("0.15 0.006 0.09", "0 0.1 0"), ("0.15 0.006 0.09", "0 -0.1 0"),

@@ -450,12 +450,16 @@ def _film(
     workshop = _workshop(out)
     stamp = hashlib.sha256(f"{checkout.__version__} {spec!r} {views!r} {sensors!r}".encode())
     stamp.update((draft / "truth.json").read_bytes())
+    note = workshop / "draft"
+    if note.is_file() and (killed := note.read_text()).startswith(f".{out.name}."):
+        shutil.rmtree(out.parent / Path(killed).name, ignore_errors=True)
     if workshop.exists() and (
         not (workshop / "stamp").is_file() or (workshop / "stamp").read_text() != stamp.hexdigest()
     ):
         shutil.rmtree(workshop)
     workshop.mkdir(exist_ok=True)
     (workshop / "stamp").write_text(stamp.hexdigest())
+    note.write_text(draft.name)
     frames = round(spec.duration_s * spec.fps)
     stretches = [range(a, min(a + STRETCH_FRAMES, frames)) for a in range(0, frames, STRETCH_FRAMES)]
     for number, stretch in enumerate(stretches):

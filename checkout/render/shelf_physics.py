@@ -358,8 +358,8 @@ def _unit_geoms(product: DrawnProduct, mass: str) -> str:
     corners = [(i * (x - FOOT_M), j * (y - FOOT_M)) for i in (-1, 1) for j in (-1, 1)]
     feet = "".join(
         f'<geom type="sphere" size="{FOOT_M}" pos="{i} {j} {FOOT_M}" mass="0" contype="2" conaffinity="1"/>'
-        f'<geom type="capsule" size="{FOOT_M}" fromto="{i} {j} {3 * FOOT_M} {i} {j} {2 * z - FOOT_M}" mass="0" contype="4"'
-        f' conaffinity="4"/>'
+        f'<geom type="capsule" size="{FOOT_M}" fromto="{i} {j} {3 * FOOT_M} {i} {j} {2 * z - FOOT_M}" mass="0"'
+        f' contype="4" conaffinity="4"/>'
         for i, j in corners
     )
     return f'<geom type="box" size="{x} {y} {z}" pos="0 0 {z}" {mass} contype="0" conaffinity="0"/>{feet}'

@@ -173,8 +173,9 @@ def _checked(path: Path, where: str, row: Any) -> RecordingSpec:
         keys = [str(key) for key in fault["loc"]]
         name = ".".join([where, *keys])
         if fault["type"] == "extra_forbidden":
-            known = CameraSpec.model_fields if "cameras" in keys else RecordingSpec.model_fields
-            raise InputError(path, name, "unknown field", nearest(keys[-1], known)) from None
+            parts: dict[str, type[_Part]] = {"cameras": CameraSpec, "plates": PlateFaults}
+            part = parts.get(keys[0], RecordingSpec)
+            raise InputError(path, name, "unknown field", nearest(keys[-1], part.model_fields)) from None
         value = fault["input"]
         shown = (
             f"{value!r}: " if isinstance(value, int | float | str) and fault["type"] != "value_error" else ""

@@ -165,21 +165,23 @@ def join_videos(parts: Sequence[Path], out: Path, fps: float) -> None:
     with av.open(str(out), "w", format="mp4", options={"movflags": "faststart"}) as container:
         target: Any = None
         start = 0
+        # The container may choose another time base when it writes its header; this one stays.
+        tick = Fraction(1, 1000 * round(fps))
+        frame = round(1 / Fraction(fps).limit_denominator(1001) / tick)
         for part in parts:
             with _open(part) as source:
                 stream = source.streams.video[0]
                 if target is None:
                     target = container.add_stream_from_template(stream)
-                    target.time_base = Fraction(1, 1000 * round(fps))
-                scale = stream.time_base / target.time_base
-                frame = round(1 / Fraction(fps).limit_denominator(1001) / target.time_base)
+                    target.time_base = tick
+                scale = stream.time_base / tick
                 for packet in source.demux(stream):
                     if packet.dts is None:
                         continue
                     packet.pts = round(packet.pts * scale) + start
                     packet.dts = round(packet.dts * scale) + start
                     packet.duration = frame
-                    packet.time_base = target.time_base
+                    packet.time_base = tick
                     packet.stream = target
                     container.mux(packet)
                 start += frame * int(stream.frames)

@@ -211,7 +211,7 @@ def test_faulty_words_are_refused(weighed: Recording, tmp_path: Path) -> None:
     assert "expected a probability" in refused("receipts", weighed.path, "--item-threshold", "7")
     assert "did you mean 'supermarket'?" in refused("compare", "supermarkt")
     assert "did you mean 'dash-cart'?" in refused("simulate", "convenience", "--flow", "dash-card")
-    assert "did you mean 'shipped'?" in refused("render", "--set", "shiped", "--out", tmp_path / "r")
+    assert "did you mean 'test-clean'?" in refused("render", "--set", "test-claen", "--out", tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 

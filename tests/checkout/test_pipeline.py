@@ -12,16 +12,16 @@ from checkout.errors import InputError
 from checkout.events import ShelfMoment
 from checkout.pipeline import ConfidenceMap, perceive, perceive_video, same_moments
 from checkout.recording import Recording
-from checkout.render.recordings import RecordingSpec, render_recording
+from checkout.render.recordings import render_recording
+from checkout.render.specs import RecordingSpec
 from checkout.review import ReviewPolicy
 
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """One shopper for twelve seconds, filmed."""
-    return render_recording(
-        RecordingSpec("filmed", 77, 1, duration_s=12.0), tmp_path_factory.mktemp("filmed") / "rec"
-    )
+    spec = RecordingSpec(id="filmed", seed=77, people=("s1",), duration_s=12.0)
+    return render_recording(spec, tmp_path_factory.mktemp("filmed") / "rec")
 
 
 def test_both_sensors_give_the_true_receipt(filmed: Recording, tmp_path: Path) -> None:

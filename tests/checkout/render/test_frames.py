@@ -5,10 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from checkout.render.frames import render_training_frames
+from checkout.render.frames import LEAST_VISIBLE, render_training_frames, visible_boxes
+from checkout.render.people import Build, Pose
+from checkout.render.pictures import boxes_of
 from checkout.render.products import PACKAGES, DrawnProduct, draw_products
-from checkout.render.scene import SHELF_HEIGHTS_M, Scene, Unit, View, make_planogram
+from checkout.render.recordings import _place, make_plot, render_recording
+from checkout.render.scene import (
+    HAND,
+    ITEM,
+    LABELS,
+    PERSON,
+    SHELF_HEIGHTS_M,
+    Scene,
+    Unit,
+    View,
+    make_planogram,
+)
+from checkout.render.specs import CameraSpec, RecordingSpec
 
 HEIGHTS_M = SHELF_HEIGHTS_M[4]
 
@@ -83,4 +100,111 @@ def test_an_isolated_item_is_seen_where_the_camera_model_projects_it() -> None:
         seen = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
         want = np.array([*outline.min(axis=0), *outline.max(axis=0)])
         assert np.abs(seen - want).max() < 2.0
+    scene.close()
+
+
+def seen(scene: Scene, view: View) -> dict[tuple[int, str], float]:
+    """Visible share of everything in the picture."""
+    scene.set_view(view)
+    scene.update()
+    return {(label, name): share for label, name, _, share in visible_boxes(scene, view)}
+
+
+@pytest.mark.parametrize("package", ["seltzer", "milk", "cereal", "noodles", "cola"])
+@pytest.mark.parametrize("k1", [0.0, -0.1])
+def test_what_nothing_hides_is_visible_and_what_half_is_hidden_half(package: str, k1: float) -> None:
+    """A sheet before the left half of a unit."""
+    rng = np.random.default_rng(2)
+    unit, sheet = drawn(package, rng), drawn("cereal", rng)
+    scene = Scene([unit, sheet], make_planogram([unit], HEIGHTS_M), [Unit(0, 300.0), Unit(1, 400.0)], [], rng)
+    view = View((0.1, -1.6, 1.2), (0.0, -0.4, 1.1), 30.0, k1)
+    scene.place_unit(0, np.array([0.0, -0.4, 1.0]))
+    scene.place_unit(1, None)
+    alone = seen(scene, view)
+    assert list(alone) == [(ITEM, "u0")]
+    assert alone[ITEM, "u0"] > 0.9
+    # Its right edge is on the line from the camera to the unit's middle.
+    edge = 0.1 * 0.1 / 1.2
+    scene.place_unit(1, np.array([edge - sheet.half_m[0], -0.5 + sheet.half_m[1], 0.98]))
+    scene.place_unit(0, np.array([0.0, -0.4, 1.0]))
+    tall = min(1.0, (0.98 + 2 * sheet.half_m[2] - 1.0) / (2 * unit.half_m[2]))
+    half = seen(scene, view)[ITEM, "u0"]
+    scene.close()
+    assert half == pytest.approx(1 - tall / 2, abs=0.15)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_person_and_a_hand_that_nothing_hides_are_visible(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    build, can = Build.draw(rng, carries="nothing"), drawn("seltzer", rng)
+    scene = Scene([can], make_planogram([can], HEIGHTS_M), [Unit(0, 350.0)], [build], rng)
+    pose = Pose((0.0, -0.9))
+    pose.palm_m["right"] = np.array([0.3, -0.4, 1.2])
+    scene.place_shopper(0, pose)
+    share = seen(scene, View((1.6, -0.1, 1.5), (0.1, -0.75, 1.0), 70.0))
+    scene.close()
+    assert share[HAND, "p1.right"] > 0.8
+    assert share[PERSON, "p1"] > 0.8
+
+
+def test_a_hand_behind_a_sheet_is_less_visible() -> None:
+    rng = np.random.default_rng(4)
+    build, sheet = Build.draw(rng, carries="nothing"), drawn("cereal", rng)
+    scene = Scene([sheet], make_planogram([sheet], HEIGHTS_M), [Unit(0, 400.0)], [build], rng)
+    pose = Pose((0.0, -0.9))
+    pose.palm_m["right"] = palm = np.array([0.3, -0.4, 1.2])
+    scene.place_shopper(0, pose)
+    view = View((0.9, -0.4, 1.2), (0.3, -0.4, 1.2), 45.0)
+    scene.place_unit(0, None)
+    shares = [seen(scene, view)[HAND, "p1.right"]]
+    for low in (0.0, -0.24):
+        scene.place_unit(0, palm + np.array([0.1, 0.0, low]), np.pi / 2)
+        shares.append(seen(scene, view).get((HAND, "p1.right"), 0.0))
+    scene.close()
+    assert shares[0] > 0.8
+    assert 0.25 < shares[1] < 0.75
+    assert 0.25 < shares[2] < 0.75
+
+
+@given(
+    st.integers(1, 12).flatmap(
+        lambda width: st.lists(
+            st.lists(st.integers(-1, 4), min_size=width, max_size=width), min_size=1, max_size=9
+        )
+    )
+)
+def test_a_box_is_the_smallest_around_its_instances_pixels(rows: list[list[int]]) -> None:
+    instances = np.array(rows, np.int32)
+    found = boxes_of(instances)
+    assert set(found) == set(instances[instances >= 0].tolist())
+    for instance, (x1, y1, x2, y2, pixels) in found.items():
+        ys, xs = np.nonzero(instances == instance)
+        assert (x1, y1, x2, y2) == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+        assert pixels == len(xs)
+
+
+def test_the_boxes_of_a_recording_are_those_of_its_scene(tmp_path: Path) -> None:
+    """One frame, posed anew from the plan."""
+    camera = CameraSpec(position_m=(0.9, -0.9, 2.4), k1=-0.08)
+    spec = RecordingSpec(id="posed", seed=7, duration_s=8.0, fps=2, cameras=(camera,))
+    boxes = render_recording(spec, tmp_path / "posed").boxes
+    plot = make_plot(spec)
+    builds = [p.build for p in plot.script.people]
+    scene = Scene(plot.products, plot.planogram, plot.units, builds, plot.looks, heights=plot.heights)
+    view = camera.view()
+    for frame in (0, 9, 15):
+        _place(plot, scene, frame / spec.fps)
+        scene.set_view(view)
+        wanted = {
+            (LABELS[label], name): (*map(float, box), round(share, 2))
+            for label, name, box, share in visible_boxes(scene, view)
+            if share >= 0.5 * LEAST_VISIBLE[label]
+        }
+        rows = boxes[boxes["frame"] == frame]
+        given_rows = rows[["label", "id", "x1", "y1", "x2", "y2", "visible"]].itertuples(index=False)
+        got = {(row.label, row.id): row[2:] for row in given_rows}
+        assert got.keys() == wanted.keys()
+        for key, values in got.items():
+            assert values == pytest.approx(wanted[key], abs=1e-6)
+    assert set(boxes["label"]) == set(LABELS)
     scene.close()
