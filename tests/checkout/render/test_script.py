@@ -41,9 +41,9 @@ DRAWN = tuple(
         seed=seed,
         people=PEOPLE[seed % len(PEOPLE)],
         confusing=(0.0, 0.4, 0.8)[seed % 3],
-        duration_s=(8.0, 12.0, 18.0)[seed // 2 % 3],
+        duration_s=(8.0, 14.0, 10.0)[seed // 2 % 3],
     )
-    for seed in range(10)
+    for seed in range(8)
 )
 
 
