@@ -86,7 +86,10 @@ def run_demo(
         paths = [p for p in paths if p.name in SHOWN]
     if not paths:
         raise InputError(
-            folder, "", "holds no recordings", "render some with: checkout render --set test-clean --out videos"
+            folder,
+            "",
+            "holds no recordings",
+            "render some with: checkout render --set test-clean --out videos",
         )
 
     def stage(low: float, high: float) -> Callable[[str, float], None]:
