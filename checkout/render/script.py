@@ -566,10 +566,11 @@ class _Planner:
             arrive = self.go(who, name, self.script.holds[units[0]][-1].at_m, units[0], near=near)
             if arrive is None:
                 continue
-            self.reach_pick(
-                who, behaviour, name, units, tuple(range(slot, slot + quantity)), arrive,
-                pace or float(self.rng.uniform(0.85, 1.2)), dwell_s, hold_s, stow,
-            )  # fmt: skip
+            drawn = pace or float(self.rng.uniform(0.85, 1.2))
+            if pick_marks(arrive, drawn, dwell_s, hold_s)[-1] > self.duration_s:
+                continue
+            slots = tuple(range(slot, slot + quantity))
+            self.reach_pick(who, behaviour, name, units, slots, arrive, drawn, dwell_s, hold_s, stow)
             return True
         return False
 
@@ -588,9 +589,7 @@ class _Planner:
     ) -> None:
         base = self.script.holds[units[0]][-1].at_m
         palm = self.grasp(who, units[0], base)
-        # Reach, hold on, lift, pull out, carry, stow, rest.
-        spans = np.array([0.8, 0.3 + dwell_s, 0.3, 0.45, 0.55 + hold_s, 0.35, 0.35]) * pace
-        begin, at, lift, high, clear, over, into, rest = arrive + 0.1 + np.cumsum([0.0, *spans])
+        begin, at, lift, high, clear, over, into, rest = pick_marks(arrive, pace, dwell_s, hold_s)
         keys = self.script.keys[who]
         keys += [
             Key(begin, "rest"),
@@ -600,9 +599,6 @@ class _Planner:
         keys += self.out_of_shelf(lift, high, clear, palm, 1.0)
         if hold_s:
             keys += [Key(clear + 0.45, "chest", grip=1.0), Key(clear + 0.45 + hold_s, "chest", grip=1.0)]
-            over, into, rest = (
-                max(t, clear + 0.9 + hold_s + d) for t, d in ((over, 0.0), (into, 0.3), (rest, 0.6))
-            )
         if stow == "pocket":
             keys += [Key(into, "pocket", grip=1.0), Key(rest, "rest")]
         else:
@@ -946,6 +942,16 @@ class _Planner:
 def standing_offset_m(unit: int) -> float:
     """How far a unit stands off its facing's middle, metres; fixed for each unit."""
     return 0.016 * float(np.sin(12.9898 * (unit + 1)))
+
+
+def pick_marks(arrive: float, pace: float, dwell_s: float, hold_s: float) -> np.ndarray:
+    """When a pick begins, is at the item, lifts, is high, clear, over and in the carrier, and at rest; [8] seconds."""
+    # Reach, hold on, lift, pull out, carry, stow, rest.
+    spans = np.array([0.8, 0.3 + dwell_s, 0.3, 0.45, 0.55 + hold_s, 0.35, 0.35]) * pace
+    marks = arrive + 0.1 + np.cumsum([0.0, *spans])
+    if hold_s:
+        marks[5:] = np.maximum(marks[5:], marks[4] + 0.9 + hold_s + np.array([0.0, 0.3, 0.6]))
+    return np.asarray(marks)
 
 
 def grasp_height_m(product: DrawnProduct) -> float:
