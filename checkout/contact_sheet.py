@@ -200,7 +200,7 @@ def contact_sheet(
             unknown; a video cannot be read.
 
     >>> from checkout.recording import Recording
-    >>> contact_sheet(Recording.open("videos/one-shopper-a"), [1]).width
+    >>> contact_sheet(Recording.open("videos/clean-01"), [1]).width
     1194
     """
     rows = sheet_rows(recording, events, behaviour=behaviour)
