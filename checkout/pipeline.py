@@ -21,8 +21,6 @@ from checkout.recording import Recording
 from checkout.review import ReviewPolicy
 
 SENSORS = ("vision", "plates")
-SAME_MOMENT_S = 0.8
-"""Assumed: moments of two cameras at most this far apart are one hand's."""
 CONFIDENCE_FILE = Path(__file__).resolve().parents[1] / "models" / "confidence.json"
 
 Progress = Callable[[str, float], None]
@@ -163,7 +161,7 @@ def perceive(
     if use_plates:
         explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
     else:
-        explanations = [fusion.explain_moments(group) for group in same_moments(moments)]
+        explanations = [fusion.explain_moments([moment]) for moment in moments]
     sources = "+".join(name for name, use in (("plates", use_plates), ("vision", use_vision)) if use)
     mapped = confidence or ConfidenceMap.load(sources)
     if mapped is None:
@@ -251,22 +249,6 @@ def perceive_video(
     return perceived
 
 
-def same_moments(moments: Sequence[ShelfMoment]) -> list[list[ShelfMoment]]:
-    """Moments of different cameras that are one hand's: close in time, at a facing both think possible."""
-    groups: list[list[ShelfMoment]] = []
-    for moment in sorted(moments, key=lambda m: m.t_s):
-        for group in reversed(groups[-6:]):
-            other = group[-1]
-            agree = sum(min(p, other.facing.get(f, 0.0)) for f, p in moment.facing.items())
-            cameras = {m.camera for m in group}
-            if moment.camera not in cameras and moment.t_s - other.t_s <= SAME_MOMENT_S and agree > 0.05:
-                group.append(moment)
-                break
-        else:
-            groups.append([moment])
-    return groups
-
-
 def _shoppers(recording: Recording) -> tuple[str, ...]:
     names = [e.shopper for e in recording.entries]
     if recording.has_positions:
@@ -279,8 +261,7 @@ def _nearness(recording: Recording, sight: Any) -> tuple[Nearness | None, str]:
     if sight is not None and (sight.sightings or sight.places):
         from checkout.vision.tracks import SightingsNearness
 
-        cameras = [c for c in recording.cameras if c.calibrated]
-        return SightingsNearness(recording.planogram, cameras, sight.sightings, sight.places), ""
+        return SightingsNearness(recording.planogram, sight.sightings, sight.moments, sight.places), ""
     if recording.has_positions:
         from checkout.vision.tracks import PositionsNearness
 

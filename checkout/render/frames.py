@@ -201,9 +201,9 @@ def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
     lens = float(rng.uniform(-0.14, 0.02))
     palms = [p for pose in poses for p in pose.palm_m.values() if p is not None]
     focus = palms[int(rng.integers(len(palms)))] if palms else np.array([0.0, 0.0, 1.2])
-    # Half of the mounted cameras are zoomed in on a hand, because hands are few and small in whole views.
+    # A third of the mounted cameras are zoomed in on a hand, because hands are few and small in whole views.
     near = (float(focus[0] + rng.normal(0, 0.12)), float(focus[1] + rng.normal(0, 0.1)), float(focus[2]))
-    zoomed = rng.uniform() < 0.5
+    zoomed = rng.uniform() < 0.35
     if kind < 0.4:
         at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.2, -0.35)), _height(rng, "overhead"))
         to = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.35, 0.05)), float(rng.uniform(0.8, 1.2)))

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from checkout.catalog import Planogram
 from checkout.events import ShelfMoment
-from checkout.recording import Camera
 from checkout.vision.detector import Detections
 from checkout.vision.tracks import HandSighting
 
@@ -223,32 +221,6 @@ def holding_score(hand_box: np.ndarray, items: Detections, moving: np.ndarray) -
         if moves and _overlap(wide, tuple(box)) > 0.1
     ]
     return max(scores, default=0.0)
-
-
-def facing_regions(planogram: Planogram, camera: Camera) -> dict[str, Region]:
-    """Where each facing's front half appears in a calibrated camera; facings out of the picture are left out."""
-    regions: dict[str, Region] = {}
-    for facing in planogram.values():
-        if facing.box_min_m is None or facing.box_max_m is None:
-            continue
-        low, high = np.array(facing.box_min_m), np.array(facing.box_max_m)
-        outward = np.array([*facing.front, 0.0])
-        back = outward != 0
-        middle = 0.5 * (low + high)
-        low[back & (outward > 0)] = middle[back & (outward > 0)]
-        high[back & (outward < 0)] = middle[back & (outward < 0)]
-        high[2] = low[2] + 0.75 * (high[2] - low[2])
-        corners = np.array(
-            [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-        )
-        pixels, depth = camera.project(corners)
-        if (depth <= 0.1).any():
-            continue
-        x1, y1 = np.maximum(pixels.min(axis=0), 0.0)
-        x2, y2 = np.minimum(pixels.max(axis=0), (camera.width, camera.height))
-        if x2 - x1 >= 8 and y2 - y1 >= 8:
-            regions[facing.facing] = (float(x1), float(y1), float(x2), float(y2))
-    return regions
 
 
 def discover_places(

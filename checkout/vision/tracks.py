@@ -1,9 +1,8 @@
 """Follows shoppers over the floor and hands through the picture, and says whose hand it is.
 
 Everybody inside came through an entry scan, so shoppers are followed in a closed world: each
-person box is placed on the floor and assigned to the shopper who was last seen nearby. Hands are
-followed by Ultralytics' ByteTrack in each camera and belong to the shopper whose shoulder they
-can hang from.
+person box is placed on the floor and assigned to the shopper who was last seen nearby. Hands are followed
+through the room (`hands`), or, in a camera that is not calibrated, by Ultralytics' ByteTrack.
 """
 
 from __future__ import annotations
@@ -17,17 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from checkout.catalog import Facing, Planogram
+from checkout.events import ShelfMoment
 from checkout.recording import Camera, Entry
 from checkout.vision.detector import Detections
 
 BODY_HEIGHT_M = 1.05
 """Assumed: height of the middle of a person box above the floor."""
-SHOULDER_HEIGHT_M = 1.3
-"""Assumed: height of the shoulder that an arm hangs from."""
-ARM_SD_M = 0.35
-"""Assumed: how far a hand is from its shopper's shoulder, as a standard deviation."""
 HAND_SD_M = 0.12
 """Assumed: how far a hand that takes from a facing seems to be from that facing's space."""
+HAND_WEIGHT = 0.4
+"""Assumed: what a hand near a facing says, compared with one that reaches into it just then."""
+REACH_SD_S = 0.25
+"""Assumed: how far the middle of a reach is from that of its weight step, as a standard deviation."""
 WALK_M_PER_S = 1.6
 """Assumed: how fast a shopper who is out of sight may walk."""
 ASIDE_SD_M = 0.22
@@ -63,6 +63,8 @@ class HandSighting:
         box_xyxy: pixels.
         shopper: probability of each shopper; empty when nobody is known.
         holding: score, 0-1, that the hand holds an item.
+        at_m: where the hand is in the room; None in a camera that is not calibrated.
+        sd_m: how uncertain that is, as a standard deviation.
     """
 
     camera: str
@@ -72,6 +74,8 @@ class HandSighting:
     confidence: float
     shopper: Mapping[str, float]
     holding: float
+    at_m: tuple[float, float, float] | None = None
+    sd_m: float = 0.0
 
     @property
     def centre_px(self) -> tuple[float, float]:
@@ -158,53 +162,60 @@ class ShopperTracker:
             self._speed[name] = 0.7 * self._speed[name] + 0.3 * speed
         self._seen_s[name] = t_s
 
-    def owners(self, camera: Camera, t_s: float, box: np.ndarray) -> dict[str, float]:
-        """Probability of each shopper that the hand in a box is theirs."""
-        places = self.places(t_s)
-        if not places:
-            return {}
-        names = list(places)
-        shoulders = np.array([[*places[n], SHOULDER_HEIGHT_M] for n in names])
-        ray = camera.rays(np.array([[0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])]]))[0]
-        distance = _from_ray(camera.position_m, ray, shoulders)
-        weight = np.exp(-0.5 * (distance / ARM_SD_M) ** 2) + 1e-4
-        found: dict[str, float] = defaultdict(float)
-        for name, share in zip(names, (weight / weight.sum()).tolist(), strict=True):
-            found[self.shopper_of[name]] += share
-        return dict(found)
-
 
 class SightingsNearness:
-    """`fusion.Nearness` from the hands that cameras saw, and, where none was seen, from who stood there."""
+    """`fusion.Nearness` from hands in the room and their reaches, and, where none was seen, from who stood there."""
 
     def __init__(
         self,
         planogram: Planogram,
-        cameras: Iterable[Camera],
         sightings: Iterable[HandSighting],
+        moments: Sequence[ShelfMoment] = (),
         places: Sequence[Place] = (),
     ) -> None:
         self._planogram = planogram
         self._places = sorted(places)
         self._shopper_of = {p.person: p.shopper for p in self._places}
         self._place_times = np.array([p.t_s for p in self._places])
-        self._cameras = {c.camera: c for c in cameras}
-        by_camera: dict[str, list[HandSighting]] = defaultdict(list)
-        for sighting in sightings:
-            if sighting.shopper:
-                by_camera[sighting.camera].append(sighting)
-        self._sightings = {c: sorted(found, key=lambda s: s.t_s) for c, found in by_camera.items()}
-        self._times = {c: np.array([s.t_s for s in found]) for c, found in self._sightings.items()}
-        self._rays = {
-            c: self._cameras[c].rays(np.array([s.centre_px for s in found]))
-            for c, found in self._sightings.items()
-        }
+        self._moments = sorted(moments, key=lambda m: m.t_s)
+        self._moment_times = np.array([m.t_s for m in self._moments])
+        known = sorted((s for s in sightings if s.at_m is not None and s.shopper), key=lambda s: s.t_s)
+        self._sightings = known
+        self._times = np.array([s.t_s for s in known])
+        self._at = np.array([s.at_m for s in known], float).reshape(-1, 3)
+        self._variance = np.array([HAND_SD_M**2 + s.sd_m**2 for s in known])
 
     def closeness(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
-        """Best likelihood over the hands seen in the time, averaged over the cameras that saw any; never less than
-        what standing there says."""
-        hands, standing = self._hands(facing, t_start_s, t_end_s), self._standing(facing, t_start_s, t_end_s)
-        return {who: max(hands.get(who, 0.0), standing.get(who, 0.0)) for who in {**hands, **standing}}
+        """The best of three: a reach to the facing at that time, a hand near it, and standing before it."""
+        views = [
+            self._reaching(facing, 0.5 * (t_start_s + t_end_s)),
+            self._hands(facing, t_start_s, t_end_s),
+            self._standing(facing, t_start_s, t_end_s),
+        ]
+        return {who: max(view.get(who, 0.0) for view in views) for who in set().union(*views)}
+
+    def _reaching(self, facing: str, t_s: float) -> dict[str, float]:
+        first, last = np.searchsorted(self._moment_times, [t_s - 4 * REACH_SD_S, t_s + 4 * REACH_SD_S])
+        found: dict[str, float] = {}
+        for moment in self._moments[first:last]:
+            timely = float(np.exp(-0.5 * ((moment.t_s - t_s) / REACH_SD_S) ** 2))
+            there = moment.facing.get(facing, 0.0)
+            for who, probability in moment.shopper.items():
+                found[who] = max(found.get(who, 0.0), timely * there * probability)
+        return found
+
+    def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
+        points = facing_points(self._planogram[facing])
+        first, last = np.searchsorted(self._times, [t_start_s, t_end_s + 1e-9])
+        if first == last or not len(points):
+            return {}
+        apart = np.linalg.norm(self._at[first:last, None] - points[None], axis=2).min(axis=1)
+        likelihood = HAND_WEIGHT * np.exp(-0.5 * apart**2 / self._variance[first:last])
+        found: dict[str, float] = {}
+        for sighting, value in zip(self._sightings[first:last], likelihood.tolist(), strict=True):
+            for who, probability in sighting.shopper.items():
+                found[who] = max(found.get(who, 0.0), value * probability)
+        return found
 
     def _standing(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
         place = self._planogram[facing]
@@ -226,26 +237,6 @@ class SightingsNearness:
                 weight = STANDING_WEIGHT * float(np.exp(-0.5 * (aside / ASIDE_SD_M) ** 2))
                 found[who] = max(found.get(who, 0.0), weight)
         return found
-
-    def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
-        points = facing_points(self._planogram[facing])
-        total: dict[str, float] = defaultdict(float)
-        seen = 0
-        for camera, times in self._times.items():
-            first, last = np.searchsorted(times, [t_start_s, t_end_s + 1e-9])
-            if first == last or not len(points):
-                continue
-            seen += 1
-            best: dict[str, float] = defaultdict(float)
-            origin = self._cameras[camera].position_m
-            for index in range(first, last):
-                distance = float(_from_ray(origin, self._rays[camera][index], points).min())
-                likelihood = float(np.exp(-0.5 * (distance / HAND_SD_M) ** 2))
-                for who, probability in self._sightings[camera][index].shopper.items():
-                    best[who] = max(best[who], likelihood * probability)
-            for who, value in best.items():
-                total[who] += value
-        return {who: value / seen for who, value in total.items()} if seen else {}
 
 
 class PositionsNearness:
@@ -302,10 +293,3 @@ def facing_points(facing: Facing) -> np.ndarray:
     depth = float(np.abs(outward) @ half)
     centre = middle + outward * depth
     return np.array([centre - outward * step * 2 * depth for step in (-0.1, 0.1, 0.3, 0.5)])
-
-
-def _from_ray(origin: np.ndarray, ray: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Distance of points [n, 3] from a ray, metres."""
-    offset = points - origin
-    along = np.maximum(offset @ ray, 0.0)
-    return np.asarray(np.linalg.norm(offset - along[:, None] * ray, axis=1))

@@ -16,12 +16,13 @@ import pandas as pd
 from checkout.events import ShelfMoment
 from checkout.recording import Camera, Recording
 from checkout.vision.detector import CLASSES, Detections, Detector
+from checkout.vision.hands import HandTrack, HandTracker, Seen
+from checkout.vision.reaches import Reach, ReachFinder, moments_of
 from checkout.vision.shelf_moments import (
     HoldingJudge,
     MomentFinder,
     Region,
     discover_places,
-    facing_regions,
     holding_score,
 )
 from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
@@ -95,27 +96,24 @@ class CameraWatch:
             self.rows.append((self.camera.camera, index, t_s, CLASSES[label], score, *box))
         return found
 
-    def hands(self, t_s: float, found: Detections, shoppers: ShopperTracker | None) -> list[HandSighting]:
-        """The tracked hands of one frame, each with its shopper and what it holds."""
+    def seen(self, t_s: float, found: Detections) -> list[Seen]:
+        """The hands of one frame, each with how surely it holds an item."""
         hands, items = found.of("hand"), found.of("item", at_least=0.25)
         moving = self._holding.update(t_s, items)
-        sightings = []
-        for track, index in self._hands.update(hands, (self.camera.height, self.camera.width)):
-            box = hands.boxes_xyxy[index]
-            owners = shoppers.owners(self.camera, t_s, box) if shoppers is not None else {}
-            x1, y1, x2, y2 = map(float, box)
-            sightings.append(
-                HandSighting(
-                    self.camera.camera,
-                    t_s,
-                    track,
-                    (x1, y1, x2, y2),
-                    float(hands.confidence[index]),
-                    owners,
-                    holding_score(box, items, moving),
-                )
+        return [
+            Seen(tuple(map(float, box)), float(score), holding_score(box, items, moving))  # type: ignore[arg-type]
+            for box, score in zip(hands.boxes_xyxy, hands.confidence, strict=True)
+        ]
+
+    def tracked(self, t_s: float, found: Detections) -> list[HandSighting]:
+        """The hands of one frame of a camera that is not calibrated, followed in the picture."""
+        hands, seen = found.of("hand"), self.seen(t_s, found)
+        return [
+            HandSighting(
+                self.camera.camera, t_s, track, seen[i].box_xyxy, seen[i].confidence, {}, seen[i].holding
             )
-        return sightings
+            for track, i in self._hands.update(hands, (self.camera.height, self.camera.width))
+        ]
 
 
 def watch_recording(recording: Recording, detector: Detector, progress: Progress | None = None) -> Sight:
@@ -127,10 +125,11 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     shoppers = ShopperTracker(recording.entries)
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
-    watches = {c.camera: CameraWatch(c, facing_regions(recording.planogram, c), detector) for c in cameras}
+    watches = {c.camera: CameraWatch(c, {}, detector) for c in cameras}
+    hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
     total = sum(probe(recording.path / c.file).frames for c in cameras)
     sightings: list[HandSighting] = []
-    moments: list[ShelfMoment] = []
+    reaches: list[Reach] = []
     places: list[Place] = []
     count = 0
     for t_s, index, name, image in frames_in_time_order(
@@ -139,19 +138,54 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         watch = watches[name]
         found = watch.look(index, t_s, image)
         shoppers.update(watch.camera, t_s, found.of("person", at_least=0.35))
+        where = shoppers.places(t_s)
         places += [
-            Place(t_s, who, shoppers.shopper_of[who], float(x), float(y))
-            for who, (x, y) in shoppers.places(t_s).items()
+            Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
         ]
-        hands = watch.hands(t_s, found, shoppers)
-        sightings += hands
-        moments += watch.finder.update(t_s, image, found, hands)
+        seen = watch.seen(t_s, found)
+        ended, tracks = hands.update(name, t_s, seen, where)
+        reaches += finder.update(t_s, tracks, ended)
+        sightings += _sightings(name, t_s, seen, tracks, shoppers.shopper_of)
         count += 1
         if progress and total:
             progress(f"watching {recording.id}", min(1.0, count / total))
-    for watch in watches.values():
-        moments += watch.finder.flush()
+    reaches += finder.update(np.inf, [], hands.flush()) + finder.flush()
+    moments = moments_of(reaches, shoppers.shopper_of)
     return _sight(sightings, places, moments, list(watches.values()), count, warnings)
+
+
+def _sightings(
+    camera: str,
+    t_s: float,
+    seen: Sequence[Seen],
+    tracks: Sequence[HandTrack | None],
+    shopper_of: Mapping[str, str],
+) -> list[HandSighting]:
+    """The hands of one frame with their place in the room and their shopper."""
+    found = []
+    for hand, track in zip(seen, tracks, strict=True):
+        if track is None:
+            continue
+        shopper: dict[str, float] = {}
+        for person, share in track.owner.items():
+            shopper[shopper_of[person]] = shopper.get(shopper_of[person], 0.0) + share
+        state = track.states[-1]
+        x, y, z = map(float, state.mean[:3])
+        sd = float(np.sqrt(np.trace(state.cov[:3, :3]) / 3))
+        found.append(
+            HandSighting(
+                camera,
+                t_s,
+                track.number,
+                hand.box_xyxy,
+                hand.confidence,
+                shopper,
+                hand.holding,
+                (x, y, z),
+                sd,
+            )
+        )
+    return found
 
 
 def watch_video(
@@ -172,7 +206,7 @@ def watch_video(
     sightings: list[HandSighting] = []
     moments: list[ShelfMoment] = []
     for index, (t_s, image) in enumerate(read_frames(video)):
-        hands = second.hands(t_s, found[index], None)
+        hands = second.tracked(t_s, found[index])
         sightings += hands
         moments += second.finder.update(t_s, image, found[index], hands)
         if progress and info.frames:

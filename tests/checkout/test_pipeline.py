@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from checkout.errors import InputError
-from checkout.events import ShelfMoment
-from checkout.pipeline import ConfidenceMap, perceive, perceive_video, same_moments
+from checkout.pipeline import ConfidenceMap, perceive, perceive_video
 from checkout.recording import Recording
 from checkout.render.recordings import render_recording
 from checkout.render.specs import RecordingSpec
@@ -74,18 +73,6 @@ def test_a_lost_camera_is_named(filmed: Recording) -> None:
     blind = dataclasses.replace(filmed.cameras[1], matrix=None)
     seen = perceive(dataclasses.replace(filmed, cameras=(filmed.cameras[0], blind)))
     assert any("camera cam1 is not calibrated" in w for w in seen.warnings)
-
-
-def moment(camera: str, t_s: float, facing: str) -> ShelfMoment:
-    return ShelfMoment(t_s - 0.2, t_s + 0.2, camera, {facing: 1.0}, {"pick": 1.0})
-
-
-def test_two_cameras_views_of_one_hand_are_one_moment() -> None:
-    moments = [
-        moment("cam0", 5.0, "f1"), moment("cam1", 5.2, "f1"), moment("cam0", 5.1, "f2"), moment("cam1", 9.0, "f1"),
-    ]  # fmt: skip
-    groups = same_moments(moments)
-    assert sorted(len(g) for g in groups) == [1, 1, 2]
 
 
 def test_a_video_without_anything_gives_no_event(tmp_path: Path) -> None:

@@ -1,0 +1,353 @@
+"""Follows hands through space, from all calibrated cameras at once.
+
+Each hand is a constant-velocity Kalman filter whose measurements are the pixels where a camera sees
+it (an extended filter: the camera's projection is linearised; Bar-Shalom, Li and Kirubarajan 2001,
+ch. 10). One camera leaves the distance uncertain, and the filter knows how uncertain; a second one
+settles it. A hand belongs to the person whose shoulder it stays within an arm's reach of.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from checkout.recording import Camera
+
+SHOULDER_HEIGHT_M = 1.35
+"""Assumed: height of the shoulder that an arm hangs from."""
+ARM_M = 0.6
+"""Assumed: a hand is rarely farther than this from where the shoulders' middle is taken to be."""
+ARM_SD_M = 0.16
+"""Assumed: how much farther it may seem, as a standard deviation."""
+OWNER_GAIN = 0.25
+"""Assumed: share of each sighting's word on the owner that is new, since one frame is much like the one before."""
+ACCELERATION_SD = 8.0
+"""Assumed: acceleration of a hand that the filter is ready for, m/s2."""
+SETTLE_S = 0.5
+"""Assumed: time constant in which a hand that nobody pushes comes to rest."""
+BODY_SD_M = 0.45
+"""Assumed: distance of a hand from its owner's shoulder along the line of sight, as a standard deviation; it keeps a
+hand that only one camera sees from drifting away."""
+PIXEL_SD = 2.5
+BOX_SD = 0.2
+"""Assumed: how far a hand's middle is from its box's, as a share of the box's size, beside `PIXEL_SD` pixels."""
+GATE = 13.8
+"""Squared Mahalanobis distance, 2 degrees of freedom, that 99.9 % of true matches stay under."""
+BORN_CONFIDENCE = 0.3
+LOST_S = 1.2
+"""Assumed: a hand that no camera saw for this long is another one when it comes again."""
+ONE_HAND_M = 0.09
+"""Assumed: two tracks this close whose cameras differ are one hand."""
+LOWEST_M, HIGHEST_M, FARTHEST_M = 0.05, 2.3, 1.1
+"""Assumed: no hand is lower or higher above the floor, or farther beside the person whose it is."""
+TOGETHER_S = 0.35
+"""Assumed: cameras that saw a hand this short a time apart settle where it is."""
+MEMORY_S = 12.0
+
+
+class Seen(NamedTuple):
+    """A hand in one frame: box, pixels; score; and how sure it is that it holds something, 0-1."""
+
+    box_xyxy: tuple[float, float, float, float]
+    confidence: float
+    holding: float
+
+
+class Held(NamedTuple):
+    """How sure one sighting is that the hand holds an item, score 0-1, and where the hand was, [3] metres."""
+
+    t_s: float
+    score: float
+    camera: str
+    at_m: np.ndarray
+
+
+@dataclass
+class State:
+    """The filter's estimate at one time: mean [6] (position, velocity; metres, seconds) and covariance [6, 6]."""
+
+    t_s: float
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+@dataclass
+class HandTrack:
+    """One hand in space.
+
+    Attributes:
+        states: the filter's estimates in time order, of the last `MEMORY_S` seconds.
+        holding: what each sighting said about it.
+        owner_log: log weight of each person.
+        cameras: when each camera saw it last, seconds.
+    """
+
+    number: int
+    states: deque[State]
+    holding: deque[Held] = field(default_factory=deque)
+    owner_log: dict[str, float] = field(default_factory=dict)
+    cameras: dict[str, float] = field(default_factory=dict)
+    sightings: int = 0
+
+    @property
+    def seen_s(self) -> float:
+        return max(self.cameras.values())
+
+    @property
+    def owner(self) -> dict[str, float]:
+        """Probability of each person; empty when nobody is known."""
+        if not self.owner_log:
+            return {}
+        top = max(self.owner_log.values())
+        weight = {who: float(np.exp(v - top)) + 1e-4 for who, v in self.owner_log.items()}
+        total = sum(weight.values())
+        return {who: w / total for who, w in weight.items()}
+
+
+class HandTracker:
+    """All hands in space; give it each camera's frame in time order."""
+
+    def __init__(self, cameras: Sequence[Camera]) -> None:
+        self._cameras = {c.camera: c for c in cameras}
+        self._next = 1
+        self.tracks: list[HandTrack] = []
+
+    def update(
+        self, camera: str, t_s: float, hands: Sequence[Seen], places: Mapping[str, np.ndarray]
+    ) -> tuple[list[HandTrack], list[HandTrack | None]]:
+        """Take in one frame.
+
+        Args:
+            places: floor position (x, y) of each person, metres.
+
+        Returns:
+            tracks that ended since the last frame, and the track of each hand (None: too unsure to follow).
+        """
+        ended = [t for t in self.tracks if t_s - t.seen_s > LOST_S]
+        self.tracks = [t for t in self.tracks if t_s - t.seen_s <= LOST_S]
+        eye = self._cameras[camera]
+        shoulders = {who: np.array([*at, SHOULDER_HEIGHT_M]) for who, at in places.items()}
+        predicted = [_ahead(t.states[-1], t_s) for t in self.tracks]
+        given: list[HandTrack | None] = [None] * len(hands)
+        for row, column in self._match(eye, hands, predicted, shoulders):
+            track = self.tracks[row]
+            state = _corrected(predicted[row], eye, hands[column])
+            if all(t_s - seen > TOGETHER_S for other, seen in track.cameras.items() if other != camera):
+                state = _kept_near(state, track.owner, shoulders)
+            self._note(track, state, camera, hands[column], shoulders)
+            given[column] = track
+        for column, hand in enumerate(hands):
+            if given[column] is None and hand.confidence >= BORN_CONFIDENCE:
+                track = HandTrack(self._next, deque())
+                self._next += 1
+                self._note(track, _born(eye, hand, t_s, shoulders), camera, hand, shoulders)
+                self.tracks.append(track)
+                given[column] = track
+        self._merge(t_s, given)
+        return ended, given
+
+    def flush(self) -> list[HandTrack]:
+        """The tracks still there when the video ends."""
+        ended, self.tracks = self.tracks, []
+        return ended
+
+    def _match(
+        self,
+        eye: Camera,
+        hands: Sequence[Seen],
+        predicted: Sequence[State],
+        shoulders: Mapping[str, np.ndarray],
+    ) -> list[tuple[int, int]]:
+        from scipy.optimize import linear_sum_assignment
+
+        if not hands or not predicted:
+            return []
+        cost = np.full((len(predicted), len(hands)), 1e6)
+        for i, (track, state) in enumerate(zip(self.tracks, predicted, strict=True)):
+            pixel, jacobian, depth = _projected(eye, state.mean[:3])
+            if depth <= 0.1:
+                continue
+            spread = jacobian @ state.cov[:3, :3] @ jacobian.T
+            owner = track.owner
+            for j, hand in enumerate(hands):
+                noise = _pixel_sd(hand) ** 2
+                apart = _centre(hand) - pixel
+                total = spread + noise * np.eye(2)
+                distance = float(apart @ np.linalg.solve(total, apart))
+                if distance < GATE and _plausible(_corrected(state, eye, hand).mean[:3], shoulders):
+                    cost[i, j] = distance + float(np.log(np.linalg.det(total)))
+                    if owner:
+                        near = _near_shoulders(eye, hand, shoulders)
+                        agree = sum(p * near.get(who, 0.0) for who, p in owner.items())
+                        cost[i, j] -= 2 * np.log(agree + 0.02)
+        rows, columns = linear_sum_assignment(cost)
+        return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < 1e5]
+
+    def _note(
+        self,
+        track: HandTrack,
+        state: State,
+        camera: str,
+        hand: Seen,
+        shoulders: Mapping[str, np.ndarray],
+    ) -> None:
+        track.states.append(state)
+        track.holding.append(Held(state.t_s, hand.holding, camera, state.mean[:3]))
+        track.cameras[camera] = state.t_s
+        track.sightings += 1
+        while track.states[0].t_s < state.t_s - MEMORY_S:
+            track.states.popleft()
+        while track.holding[0].t_s < state.t_s - MEMORY_S:
+            track.holding.popleft()
+        spread = float(np.trace(state.cov[:3, :3]) / 3)
+        for who, at in shoulders.items():
+            over = max(0.0, float(np.linalg.norm(state.mean[:3] - at)) - ARM_M)
+            word = -0.5 * over**2 / (ARM_SD_M**2 + spread)
+            word -= 0.5 * float(np.linalg.norm(state.mean[:2] - at[:2])) ** 2 / 0.45**2
+            track.owner_log[who] = 0.97 * track.owner_log.get(who, 0.0) + OWNER_GAIN * word
+
+    def _merge(self, t_s: float, given: list[HandTrack | None]) -> None:
+        """Make one of tracks that started apart because two cameras saw one hand."""
+        for young in list(self.tracks):
+            for old in self.tracks:
+                if old.number >= young.number or not _disjoint(old, young, t_s):
+                    continue
+                a, b = _ahead(old.states[-1], t_s), _ahead(young.states[-1], t_s)
+                apart = a.mean[:3] - b.mean[:3]
+                spread = a.cov[:3, :3] + b.cov[:3, :3]
+                mahalanobis = float(apart @ np.linalg.solve(spread, apart))
+                if mahalanobis < 9 and float(np.linalg.norm(apart)) < ONE_HAND_M + 2 * float(
+                    np.sqrt(np.trace(spread) / 3)
+                ):
+                    old.states.append(_fused(a, b))
+                    old.holding.extend(young.holding)
+                    for camera, seen in young.cameras.items():
+                        old.cameras[camera] = max(seen, old.cameras.get(camera, -np.inf))
+                    old.sightings += young.sightings
+                    self.tracks.remove(young)
+                    given[:] = [old if g is young else g for g in given]
+                    break
+
+
+def smoothed(states: Sequence[State]) -> list[State]:
+    """The same states with what came later taken in (Rauch, Tung and Striebel 1965)."""
+    out = list(states)
+    for i in range(len(out) - 2, -1, -1):
+        step, noise = _motion(out[i + 1].t_s - states[i].t_s)
+        ahead_cov = step @ states[i].cov @ step.T + noise
+        gain = np.linalg.solve(ahead_cov, step @ states[i].cov).T
+        mean = states[i].mean + gain @ (out[i + 1].mean - step @ states[i].mean)
+        cov = states[i].cov + gain @ (out[i + 1].cov - ahead_cov) @ gain.T
+        out[i] = State(states[i].t_s, mean, cov)
+    return out
+
+
+def _plausible(at: np.ndarray, shoulders: Mapping[str, np.ndarray]) -> bool:
+    """Whether a hand can be there: above the floor and near enough to somebody."""
+    if not LOWEST_M < at[2] < HIGHEST_M:
+        return False
+    return not shoulders or any(np.linalg.norm(at[:2] - s[:2]) < FARTHEST_M for s in shoulders.values())
+
+
+def _disjoint(a: HandTrack, b: HandTrack, t_s: float) -> bool:
+    """Whether no camera saw both lately."""
+    lately = [{c for c, seen in t.cameras.items() if t_s - seen < TOGETHER_S} for t in (a, b)]
+    return bool(lately[0] and lately[1]) and not lately[0] & lately[1]
+
+
+def _motion(dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Transition and process noise of a hand with white acceleration over a time, [6, 6] each; speed dies away."""
+    dt = max(dt_s, 0.0)
+    step = np.eye(6)
+    decay = float(np.exp(-dt / SETTLE_S))
+    step[:3, 3:] = SETTLE_S * (1 - decay) * np.eye(3)
+    step[3:, 3:] = decay * np.eye(3)
+    noise = np.zeros((6, 6))
+    q = ACCELERATION_SD**2 * 0.1
+    noise[:3, :3] = q * dt**3 / 3 * np.eye(3)
+    noise[:3, 3:] = noise[3:, :3] = q * dt**2 / 2 * np.eye(3)
+    noise[3:, 3:] = q * dt * np.eye(3) + 1e-9 * np.eye(3)
+    noise[:3, :3] += 1e-9 * np.eye(3)
+    return step, noise
+
+
+def _ahead(state: State, t_s: float) -> State:
+    step, noise = _motion(t_s - state.t_s)
+    return State(max(t_s, state.t_s), step @ state.mean, step @ state.cov @ step.T + noise)
+
+
+def _corrected(state: State, eye: Camera, hand: Seen) -> State:
+    pixel, jacobian, _ = _projected(eye, state.mean[:3])
+    h = np.hstack([jacobian, np.zeros((2, 3))])
+    s = h @ state.cov @ h.T + _pixel_sd(hand) ** 2 * np.eye(2)
+    gain = np.linalg.solve(s, h @ state.cov).T
+    mean = state.mean + gain @ (_centre(hand) - pixel)
+    cov = (np.eye(6) - gain @ h) @ state.cov
+    return State(state.t_s, mean, 0.5 * (cov + cov.T))
+
+
+def _kept_near(state: State, owner: Mapping[str, float], shoulders: Mapping[str, np.ndarray]) -> State:
+    """Take in that a hand is near its likeliest owner, where the estimate leaves it open."""
+    known = {who: p for who, p in owner.items() if who in shoulders}
+    if not known:
+        return state
+    at = shoulders[max(known, key=known.__getitem__)] - [0.0, 0.0, 0.2]
+    s = state.cov[:3, :3] + BODY_SD_M**2 * 4 * np.eye(3)
+    gain = np.linalg.solve(s, state.cov[:3, :]).T
+    return State(state.t_s, state.mean + gain @ (at - state.mean[:3]), state.cov - gain @ state.cov[:3, :])
+
+
+def _fused(a: State, b: State) -> State:
+    gain = np.linalg.solve(a.cov + b.cov, a.cov).T
+    return State(a.t_s, a.mean + gain @ (b.mean - a.mean), a.cov - gain @ a.cov)
+
+
+def _born(eye: Camera, hand: Seen, t_s: float, shoulders: Mapping[str, np.ndarray]) -> State:
+    """A new hand on the ray through its box, as far along it as the nearest shoulder."""
+    origin = np.asarray(eye.position_m)
+    ray = eye.rays(_centre(hand)[None])[0]
+    along, sd = 0.0, 0.35
+    if shoulders:
+        points = np.stack(list(shoulders.values())) - [0, 0, 0.2]
+        distance = (points - origin) @ ray
+        beside = np.linalg.norm(points - origin - distance[:, None] * ray, axis=1)
+        along = float(distance[int(np.argmin(beside))])
+    elif ray[2] < -1e-3:
+        along = float((1.1 - origin[2]) / ray[2])
+    along = max(along, 0.3)
+    depth_px = _pixel_sd(hand) * along / float(eye.matrix[0, 0])  # type: ignore[index]
+    cov = np.zeros((6, 6))
+    cov[:3, :3] = depth_px**2 * np.eye(3) + (sd**2 - depth_px**2) * np.outer(ray, ray)
+    cov[3:, 3:] = 0.5**2 * np.eye(3)
+    return State(t_s, np.concatenate([origin + along * ray, np.zeros(3)]), cov)
+
+
+def _projected(eye: Camera, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Pixel [2], its derivative by the point [2, 3], and the depth, metres."""
+    step = 1e-4
+    points = np.vstack([point, point + step * np.eye(3)])
+    pixels, depth = eye.project(points)
+    return pixels[0], ((pixels[1:] - pixels[0]) / step).T, float(depth[0])
+
+
+def _near_shoulders(eye: Camera, hand: Seen, shoulders: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Share of each person, by how near their shoulder is to the ray through the hand."""
+    ray = eye.rays(_centre(hand)[None])[0]
+    offset = np.stack(list(shoulders.values())) - np.asarray(eye.position_m)
+    distance = np.linalg.norm(offset - np.maximum(offset @ ray, 0)[:, None] * ray, axis=1)
+    weight = np.exp(-0.5 * (distance / 0.35) ** 2) + 1e-4
+    return dict(zip(shoulders, (weight / weight.sum()).tolist(), strict=True))
+
+
+def _pixel_sd(hand: Seen) -> float:
+    x1, y1, x2, y2 = hand.box_xyxy
+    return PIXEL_SD + BOX_SD * float(np.sqrt(max(1.0, (x2 - x1) * (y2 - y1))))
+
+
+def _centre(hand: Seen) -> np.ndarray:
+    x1, y1, x2, y2 = hand.box_xyxy
+    return np.array([0.5 * (x1 + x2), 0.5 * (y1 + y2)])

@@ -1,0 +1,277 @@
+"""Shelf moments of calibrated cameras: a hand reaches into a facing's space in the room, and comes back.
+
+A hand that is followed through space (`hands.HandTracker`) reaches where it goes deepest into a
+shelf. Where that is says which facing; what the hand held before and after, and how the facing
+looked before and after, say whether something was taken, returned, or only touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from checkout.catalog import Planogram
+from checkout.events import ShelfMoment
+from checkout.vision.hands import HandTrack, State, smoothed
+
+NEAR_M = 0.14
+"""Assumed: a hand closer than this to the shelf's front is at the shelf."""
+LEAVING_S = 0.35
+"""Assumed: a hand away from the shelf for this long has left it."""
+AFTER_S = 1.0
+"""Assumed: how long a hand is watched before and after a reach for what it holds."""
+DEEPER_M = 0.07
+"""Assumed: two reaches of one hand are two when it comes out this far between them."""
+LEAST_DEPTH_M = -0.06
+"""Assumed: a hand that comes no closer than this to the front did not reach (negative: before the front)."""
+AWAY_M = 0.15
+"""Assumed: this far from where it reached, what is at the hand is in the hand."""
+REACH_BAND_M = 0.10
+"""Assumed: a reach lasts while the hand is within this of its deepest."""
+ASIDE_SD_M = 0.06
+HEIGHT_SD_M = 0.07
+"""Assumed: how far from a facing's middle a hand takes hold, beside half of the facing's own width."""
+SAME_REACH_S = 0.3
+"""Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
+HOLDING_WEIGHT = 6.0
+"""Assumed: log odds of pick against put-back when the hand surely came empty and left with an item."""
+TOUCH_LOG_ODDS = 1.5
+"""Assumed: log odds of a touch against either when the hand held before what it held after."""
+GRIP_SHARE = 0.45
+"""Assumed: a hand takes hold at this share of a facing's height."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """The planogram's facings as arrays, metres: middle of the front edge and the way out [n, 2], sizes [n]."""
+
+    names: tuple[str, ...]
+    middle: np.ndarray
+    outward: np.ndarray
+    half_width: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, planogram: Planogram) -> Front:
+        known = [f for f in planogram.values() if f.box_min_m is not None and f.box_max_m is not None]
+        low = np.array([f.box_min_m for f in known], float).reshape(-1, 3)
+        high = np.array([f.box_max_m for f in known], float).reshape(-1, 3)
+        outward = np.array([f.front for f in known], float).reshape(-1, 2)
+        centre, half = 0.5 * (low + high)[:, :2], 0.5 * (high - low)[:, :2]
+        depth = np.abs((outward * half).sum(axis=1))
+        along = np.abs(outward[:, ::-1] * half).sum(axis=1)
+        return cls(
+            tuple(f.facing for f in known),
+            centre + outward * depth[:, None],
+            outward,
+            along,
+            low[:, 2],
+            high[:, 2],
+        )
+
+    def at(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a point [3]: how far in, aside and above the grip's height of each facing, [n] each, metres."""
+        rel = point[:2] - self.middle
+        inward = -(rel * self.outward).sum(axis=1)
+        aside = rel[:, 0] * -self.outward[:, 1] + rel[:, 1] * self.outward[:, 0]
+        grip = self.low + GRIP_SHARE * (self.high - self.low)
+        return inward, aside, point[2] - grip
+
+    def depth(self, point: np.ndarray) -> float:
+        """How far a point is inside the nearest facing's front, metres; -inf away from the shelf's face."""
+        inward, aside, above = self.at(point)
+        off = np.maximum(np.abs(aside) - self.half_width, 0) + np.maximum(
+            np.abs(above) - 0.5 * (self.high - self.low), 0
+        )
+        best = int(np.argmin(off))
+        return float(inward[best]) if off[best] < 0.25 and inward[best] < 0.6 else -np.inf
+
+
+@dataclass
+class _Visit:
+    """One hand at the shelf, from coming to leaving."""
+
+    track: HandTrack
+    t_start_s: float
+    t_end_s: float
+    states: list[State] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One hand's way to its deepest point in a shelf and back.
+
+    Attributes:
+        t_start_s, t_end_s: while it was near its deepest, seconds.
+        at_m: where it was then, [3].
+        facing: probability of each facing.
+        held_before, held_after: score 0-1 that the hand held an item; NaN where it was not seen.
+        person: probability of each person.
+    """
+
+    t_start_s: float
+    t_end_s: float
+    at_m: np.ndarray
+    depth_m: float
+    facing: dict[str, float]
+    held_before: float
+    held_after: float
+    person: dict[str, float]
+    cameras: tuple[str, ...]
+
+
+class ReachFinder:
+    """Finds reaches from hand tracks, frame by frame."""
+
+    def __init__(self, planogram: Planogram) -> None:
+        self._front = Front.of(planogram)
+        self._open: dict[int, _Visit] = {}
+        self._left: list[_Visit] = []
+
+    def update(
+        self, t_s: float, tracks: Sequence[HandTrack | None], ended: Sequence[HandTrack]
+    ) -> list[Reach]:
+        """Take in the tracks that were just seen and those that ended; returns the reaches now settled."""
+        for track in tracks:
+            if track is None:
+                continue
+            if self._front.depth(track.states[-1].mean[:3]) > -NEAR_M:
+                visit = self._open.setdefault(track.number, _Visit(track, t_s, t_s))
+                visit.t_end_s = t_s
+        gone = {t.number for t in ended}
+        for number, visit in list(self._open.items()):
+            if number in gone or t_s - visit.t_end_s > LEAVING_S:
+                self._left.append(self._open.pop(number))
+        found, waiting = [], []
+        for visit in self._left:
+            if t_s - visit.t_end_s > AFTER_S or visit.track.number in gone:
+                found += self._reaches(visit)
+            else:
+                waiting.append(visit)
+        self._left = waiting
+        return found
+
+    def flush(self) -> list[Reach]:
+        visits = [*self._left, *self._open.values()]
+        self._left, self._open = [], {}
+        return [reach for visit in visits for reach in self._reaches(visit)]
+
+    def _reaches(self, visit: _Visit) -> list[Reach]:
+        from scipy.signal import find_peaks
+
+        early, late = visit.t_start_s - AFTER_S, visit.t_end_s + AFTER_S
+        states = [s for s in smoothed(list(visit.track.states)) if early <= s.t_s <= late]
+        if len(states) < 3:
+            return []
+        times = np.array([s.t_s for s in states])
+        depth = np.array([max(self._front.depth(s.mean[:3]), -0.5) for s in states])
+        padded = np.concatenate([[-0.6], depth, [-0.6]])
+        peaks = find_peaks(padded, prominence=DEEPER_M, height=LEAST_DEPTH_M)[0] - 1
+        spans = [_span(depth, int(p)) for p in peaks]
+        found = []
+        for index, (first, last) in enumerate(spans):
+            before_s = times[spans[index - 1][1]] if index else -np.inf
+            after_s = times[spans[index + 1][0]] if index + 1 < len(spans) else np.inf
+            found.append(self._reach(visit.track, states, depth, first, last, before_s, after_s))
+        return found
+
+    def _reach(
+        self,
+        track: HandTrack,
+        states: Sequence[State],
+        depth: np.ndarray,
+        first: int,
+        last: int,
+        before_s: float,
+        after_s: float,
+    ) -> Reach:
+        inside = states[first : last + 1]
+        top = float(depth[first : last + 1].max())
+        deep = [s for s, d in zip(inside, depth[first : last + 1], strict=True) if d > top - 0.05]
+        weight = np.array([1.0 / np.trace(s.cov[:3, :3]) for s in deep])
+        at = np.average([s.mean[:3] for s in deep], axis=0, weights=weight)
+        cov = np.average([s.cov[:3, :3] for s in deep], axis=0, weights=weight)
+        start, end = inside[0].t_s, inside[-1].t_s
+        before = _held(track, at, max(start - AFTER_S, before_s), start)
+        after = _held(track, at, end, min(end + AFTER_S, after_s))
+        return Reach(
+            start,
+            end,
+            at,
+            top,
+            self._facings(at, cov),
+            before,
+            after,
+            track.owner,
+            tuple(sorted({h.camera for h in track.holding if start - 0.2 <= h.t_s <= end + 0.2})),
+        )
+
+    def _facings(self, at: np.ndarray, cov: np.ndarray) -> dict[str, float]:
+        _, aside, above = self._front.at(at)
+        flat = float(0.5 * (cov[0, 0] + cov[1, 1]))
+        score = -0.5 * aside**2 / (ASIDE_SD_M**2 + flat + (0.4 * self._front.half_width) ** 2)
+        score -= 0.5 * above**2 / (HEIGHT_SD_M**2 + float(cov[2, 2]))
+        weight = np.exp(score - score.max())
+        weight /= weight.sum()
+        return {n: float(w) for n, w in zip(self._front.names, weight, strict=True) if w > 1e-4}
+
+
+def moments_of(reaches: Sequence[Reach], shopper_of: Mapping[str, str]) -> list[ShelfMoment]:
+    """The shelf moments that reaches are, of all cameras together, in time order."""
+    kept: list[Reach] = []
+    for reach in sorted(reaches, key=lambda r: (-len(r.cameras), r.t_start_s)):
+        if not any(_same(reach, other) for other in kept):
+            kept.append(reach)
+    return [_moment(reach, shopper_of) for reach in sorted(kept, key=lambda r: r.t_start_s + r.t_end_s)]
+
+
+def _same(a: Reach, b: Reach) -> bool:
+    apart = 0.5 * abs(a.t_start_s + a.t_end_s - b.t_start_s - b.t_end_s)
+    agree = sum(min(p, b.facing.get(f, 0.0)) for f, p in a.facing.items())
+    person = sum(p * b.person.get(who, 0.0) for who, p in a.person.items()) if a.person else 1.0
+    return apart <= SAME_REACH_S and agree > 0.3 and person > 0.5
+
+
+def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
+    gained = np.nan_to_num(reach.held_after - reach.held_before)
+    score = {
+        "pick": HOLDING_WEIGHT * gained,
+        "put_back": -HOLDING_WEIGHT * gained,
+        "touch": TOUCH_LOG_ODDS,
+    }
+    top = max(score.values())
+    weight = {name: float(np.exp(v - top)) for name, v in score.items()}
+    total = sum(weight.values())
+    shopper: dict[str, float] = {}
+    for person, share in reach.person.items():
+        who = shopper_of[person]
+        shopper[who] = shopper.get(who, 0.0) + share
+    return ShelfMoment(
+        reach.t_start_s,
+        reach.t_end_s,
+        "+".join(reach.cameras),
+        reach.facing,
+        {name: w / total for name, w in weight.items()},
+        shopper,
+    )
+
+
+def _held(track: HandTrack, at: np.ndarray, first_s: float, last_s: float) -> float:
+    """Mean score that the hand held an item in a time, rather where it was away from the place it reached into."""
+    seen = [h for h in track.holding if first_s <= h.t_s <= last_s]
+    away = [h for h in seen if np.linalg.norm(h.at_m - at) > AWAY_M]
+    scores = [h.score for h in away or seen]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def _span(depth: np.ndarray, peak: int) -> tuple[int, int]:
+    """The samples around a peak that are within `REACH_BAND_M` of it."""
+    first = last = peak
+    while first > 0 and depth[first - 1] > depth[peak] - REACH_BAND_M:
+        first -= 1
+    while last + 1 < len(depth) and depth[last + 1] > depth[peak] - REACH_BAND_M:
+        last += 1
+    return first, last
