@@ -34,7 +34,7 @@ from checkout.render.specs import TRAINING_CAMERA_HEIGHTS_M
 
 FRAMES_PER_SCENE = 12
 LEAST_PX = 6
-LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.25, PERSON: 0.05}
+LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.45, PERSON: 0.05}
 TRAINING_SEED = 1_000_003
 """Keeps training scenes apart from recordings of the same seed."""
 
