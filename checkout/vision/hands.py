@@ -37,7 +37,7 @@ BOX_SD = 0.2
 """Assumed: how far a hand's middle is from its box's, as a share of the box's size, beside `PIXEL_SD` pixels."""
 GATE = 13.8
 """Squared Mahalanobis distance, 2 degrees of freedom, that 99.9 % of true matches stay under."""
-BORN_CONFIDENCE = 0.3
+BORN_CONFIDENCE = 0.2
 LOST_S = 1.2
 """Assumed: a hand that no camera saw for this long is another one when it comes again."""
 ONE_HAND_M = 0.09

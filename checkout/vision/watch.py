@@ -7,7 +7,7 @@ over its detections.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from checkout.vision.hands import HandTrack, HandTracker, Seen
 from checkout.vision.reaches import Reach, ReachFinder, moments_of
 from checkout.vision.shelf_moments import (
     HoldingJudge,
+    Looks,
     MomentFinder,
     Region,
     discover_places,
+    facing_regions,
     holding_score,
 )
 from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
@@ -127,6 +129,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
     watches = {c.camera: CameraWatch(c, {}, detector) for c in cameras}
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
+    looks = {c.camera: Looks(facing_regions(recording.planogram, c)) for c in cameras}
     total = sum(probe(recording.path / c.file).frames for c in cameras)
     sightings: list[HandSighting] = []
     reaches: list[Reach] = []
@@ -144,14 +147,23 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         ]
         seen = watch.seen(t_s, found)
         ended, tracks = hands.update(name, t_s, seen, where)
-        reaches += finder.update(t_s, tracks, ended)
+        looks[name].update(t_s, image, found)
+        reaches += [_with_signs(reach, looks) for reach in finder.update(t_s, tracks, ended)]
         sightings += _sightings(name, t_s, seen, tracks, shoppers.shopper_of)
         count += 1
         if progress and total:
             progress(f"watching {recording.id}", min(1.0, count / total))
-    reaches += finder.update(np.inf, [], hands.flush()) + finder.flush()
+    last = finder.update(np.inf, [], hands.flush()) + finder.flush()
+    reaches += [_with_signs(reach, looks) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
     return _sight(sightings, places, moments, list(watches.values()), count, warnings)
+
+
+def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
+    """The reach with what each camera says of how its likeliest facing changed."""
+    facing = max(reach.facing, key=reach.facing.__getitem__)
+    signs = {name: look.sign(facing, reach.t_start_s, reach.t_end_s) for name, look in looks.items()}
+    return replace(reach, signs=tuple((name, sign) for name, sign in signs.items() if sign is not None))
 
 
 def _sightings(
