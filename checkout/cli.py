@@ -564,6 +564,29 @@ def print_evaluation(report: EvaluationReport) -> None:
             e.kind, f"{e.tolerance_s:g} s", f"{e.precision:.3f}", f"{e.recall:.3f}", f"{e.f1:.3f}", interval
         )
     console.print(table)
+    if report.temporal:
+        table = Table(
+            title="shelf events: mAP at temporal intersection over union (ActivityNet)", title_justify="left"
+        )
+        tious = sorted({t.tiou for t in report.temporal})
+        table.add_column("class")
+        for tiou in tious:
+            table.add_column(f"{tiou:g}", justify="right")
+        table.add_column("mean", justify="right")
+        for kind in dict.fromkeys(t.kind for t in report.temporal):
+            maps = [t.map for t in report.temporal if t.kind == kind]
+            table.add_row(kind, *(f"{m:.3f}" for m in maps), f"{sum(maps) / len(maps):.3f}")
+        console.print(table)
+    table = Table(title="true shelf events by condition (shares; right: all of them)", title_justify="left")
+    for name in ("condition", "group", "events", "seen", "product", "quantity", "shopper", "right", "95 %"):
+        table.add_column(name, justify="left" if name in ("condition", "group") else "right")
+    for g in report.conditions:
+        shares = ["" if v is None else f"{v:.3f}" for v in (g.product, g.quantity, g.shopper)]
+        interval = f"{g.right_ci95[0]:.3f}-{g.right_ci95[1]:.3f}" if g.right_ci95 else ""
+        table.add_row(
+            g.condition, g.group, str(g.events), f"{g.recall:.3f}", *shares, f"{g.right:.3f}", interval
+        )
+    console.print(table)
     table = Table(title="receipts", title_justify="left")
     for name in ("measure", "value"):
         table.add_column(name, justify="left" if name == "measure" else "right")

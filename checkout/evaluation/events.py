@@ -168,6 +168,8 @@ def judged_table(recording: str, judged: Sequence[Judged]) -> pd.DataFrame:
                 "item_right": _agree(item, "product", "quantity"),
                 "action_right": item.true is not None and item.perceived is not None,
                 "shopper_right": _agree(item, "shopper"),
+                "product_right": _agree(item, "product"),
+                "quantity_right": _agree(item, "quantity"),
             }
         )
     return pd.DataFrame(rows)

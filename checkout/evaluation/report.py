@@ -12,9 +12,11 @@ import pandas as pd
 
 from checkout.errors import InputError
 from checkout.evaluation.calibration import Calibration, calibration_of
+from checkout.evaluation.conditions import ConditionScore, by_condition
 from checkout.evaluation.detections import DetectionMetric, DetectionScore
 from checkout.evaluation.events import EventMetric, EventScore, judge_events, judged_table
 from checkout.evaluation.receipts import ReceiptMetric, ReceiptScores
+from checkout.evaluation.temporal import TemporalMetric, TemporalScore
 from checkout.pipeline import SENSORS, ConfidenceMap, Perceived, perceive
 from checkout.profile import CONFIDENCES, JUDGED_COLUMNS, PerceptionProfile
 from checkout.recording import Recording
@@ -35,6 +37,8 @@ class EvaluationReport:
     sensors: tuple[str, ...]
     detections: list[DetectionScore]
     events: list[EventScore]
+    temporal: list[TemporalScore]
+    conditions: list[ConditionScore]
     receipts: ReceiptScores
     calibration: list[Calibration]
     judged: pd.DataFrame
@@ -63,6 +67,8 @@ class EvaluationReport:
             "sensors": list(self.sensors),
             "detections": [asdict(d) for d in self.detections],
             "events": [asdict(e) for e in self.events],
+            "temporal_map": [asdict(t) for t in self.temporal],
+            "conditions": [asdict(c) for c in self.conditions],
             "receipts": asdict(self.receipts),
             "calibration": [
                 {
@@ -95,6 +101,7 @@ def evaluate(
         InputError: none of the recordings can be used.
     """
     detections, events, receipts = DetectionMetric(), EventMetric(), ReceiptMetric()
+    temporal = TemporalMetric()
     tables: list[pd.DataFrame] = []
     failed: dict[str, str] = {}
     hashes: dict[str, str] = {}
@@ -124,6 +131,7 @@ def evaluate(
         if seen.detections is not None and (recording.path / "boxes.parquet").is_file():
             detections.update(recording.id, recording.boxes, seen.detections)
         events.update(truth.events, seen.events)
+        temporal.update(recording.id, truth.events, seen.events)
         receipts.update(truth.receipts, seen.receipts)
         tables.append(judged_table(recording.id, judge_events(truth.events, seen.events)))
         hashes[recording.id] = recording.sha256()
@@ -133,6 +141,10 @@ def evaluate(
     if not tables:
         reason = next(iter(failed.values()))
         raise InputError("evaluate", "", f"none of the recordings can be used; the first: {reason}")
+    if temporal.left_out:
+        warnings[
+            f"{temporal.left_out} events have no beginning or no end and are not in the temporal mAP"
+        ] = None
     judged = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
     return EvaluationReport(
         tuple(hashes),
@@ -140,6 +152,8 @@ def evaluate(
         tuple(sensors),
         detections.compute(),
         events.compute(),
+        temporal.compute(),
+        by_condition(judged),
         receipts.compute(),
         calibration_of(judged),
         judged,
