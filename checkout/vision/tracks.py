@@ -44,6 +44,17 @@ LOST_M = 2.5
 """Assumed: nobody is looked for farther than this from where they were last seen."""
 STRANGER_M = 0.8
 """Assumed: a person box farther than this from every shopper is nobody who entered."""
+LOOK_BINS = (12, 3, 4)
+"""Assumed: bins of hue, saturation and value that tell people apart by their clothes."""
+LOOK_M = 0.6
+"""Assumed: metres that a wholly different look is worth when boxes are given to people."""
+UNKNOWN_LIKENESS = 0.6
+"""Assumed: likeness where a person's look is not known yet."""
+LOOKS_LEARNT = 8
+"""Assumed: sightings after which a look is known; the first ones, soon after the entry scan, are the surest."""
+EXCHANGE_MEMORY = 0.93
+EXCHANGE_DOUBT = 1.5
+"""Assumed: two people are exchanged when their looks' summed doubt, fading by that much a frame, exceeds this."""
 _BYTETRACK = SimpleNamespace(
     track_high_thresh=0.25,
     track_low_thresh=0.1,
@@ -93,6 +104,14 @@ class Place(NamedTuple):
     y_m: float
 
 
+@dataclass
+class _Look:
+    """Mean of the looks of one person in one camera, and of how many."""
+
+    mean: np.ndarray
+    count: int
+
+
 class BoxTracker:
     """ByteTrack for the boxes of one class in one camera."""
 
@@ -125,6 +144,8 @@ class ShopperTracker:
         self._place: dict[str, np.ndarray] = {}
         self._speed: dict[str, np.ndarray] = {}
         self._seen_s: dict[str, float] = {}
+        self._looks: dict[tuple[str, str], _Look] = {}
+        self._doubt: dict[tuple[str, str], float] = {}
 
     def places(self, t_s: float) -> dict[str, np.ndarray]:
         """Floor position (x, y), metres, of everybody who has entered by then."""
@@ -134,24 +155,77 @@ class ShopperTracker:
             self._speed[entry.person] = np.zeros(2)
         return self._place
 
-    def update(self, camera: Camera, t_s: float, people: Detections) -> None:
-        """Move people to the person boxes of one frame."""
+    def update(self, camera: Camera, t_s: float, people: Detections, image: np.ndarray | None = None) -> None:
+        """Move people to the person boxes of one frame; with the picture, also by how they look."""
         from scipy.optimize import linear_sum_assignment
 
         names = list(self.places(t_s))
         if not names or not len(people):
             return
-        floor = _apart(floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M), people.confidence)
+        kept = _apart(floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M), people.confidence)
+        boxes = people.boxes_xyxy[kept]
+        floor = floor_points(camera, boxes, BODY_HEIGHT_M)
         unseen_s = np.array([t_s - self._seen_s[n] for n in names])
         ahead = np.minimum(unseen_s, COASTING_S)[:, None] * np.stack([self._speed[n] for n in names])
         expected = np.stack([self._place[n] for n in names]) + ahead
         distance = np.linalg.norm(expected[:, None] - floor[None], axis=2)
         reach = np.minimum(STRANGER_M + WALK_M_PER_S * unseen_s, LOST_M)[:, None]
-        for row, column in zip(
-            *linear_sum_assignment(np.where(distance < reach, distance, 1e3)), strict=True
-        ):
-            if distance[row, column] < reach[row, 0]:
-                self._move(names[row], floor[column], t_s, unseen_s[row])
+        looks = None if image is None else [_look_of(image, box) for box in boxes]
+        cost = distance.copy()
+        if looks is not None:
+            cost += LOOK_M * np.array([[1 - self._alike(n, camera.camera, x) for x in looks] for n in names])
+        given = {
+            names[row]: int(column)
+            for row, column in zip(*linear_sum_assignment(np.where(distance < reach, cost, 1e3)), strict=True)
+            if distance[row, column] < reach[row, 0]
+        }
+        for name, column in given.items():
+            self._move(name, floor[column], t_s, t_s - self._seen_s[name])
+        if looks is not None:
+            alone = _alone(boxes)
+            clear = {name: looks[column] for name, column in given.items() if alone[column]}
+            self._exchange(camera.camera, clear)
+            self._learn(camera.camera, clear)
+
+    def _alike(self, name: str, camera: str, look: np.ndarray) -> float:
+        """How much a look is like that of a person in a camera, 0-1; middling when that is not known yet."""
+        known = self._looks.get((name, camera))
+        return UNKNOWN_LIKENESS if known is None or known.count < LOOKS_LEARNT else float(known.mean @ look)
+
+    def _learn(self, camera: str, clear: dict[str, np.ndarray]) -> None:
+        """Remember how people look; once learnt, only what is like it changes it, slowly."""
+        for name, look in clear.items():
+            known = self._looks.setdefault((name, camera), _Look(np.zeros_like(look), 0))
+            if known.count < LOOKS_LEARNT:
+                known.mean = (known.mean * known.count + look) / (known.count + 1)
+                known.count += 1
+            elif all(
+                self._alike(name, camera, look) >= self._alike(other, camera, look) for other in self._place
+            ):
+                known.mean = 0.98 * known.mean + 0.02 * look
+
+    def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> None:
+        """Give two people each other's place when their looks have said so for long enough."""
+        names = list(self._place)
+        for i, a in enumerate(names):
+            for b in names[i + 1 :]:
+                if any(
+                    (known := self._looks.get((n, camera))) is None or known.count < LOOKS_LEARNT
+                    for n in (a, b)
+                ):
+                    continue
+                word = sum(
+                    self._alike(other, camera, clear[name]) - self._alike(name, camera, clear[name])
+                    for name, other in ((a, b), (b, a))
+                    if name in clear
+                )
+                doubt = EXCHANGE_MEMORY * self._doubt.get((a, b), 0.0) + word
+                self._doubt[a, b] = doubt
+                if doubt > EXCHANGE_DOUBT:
+                    books: tuple[dict[str, Any], ...] = (self._place, self._speed, self._seen_s)
+                    for book in books:
+                        book[a], book[b] = book[b], book[a]
+                    self._doubt = {}
 
     def _move(self, name: str, to: np.ndarray, t_s: float, unseen_s: float) -> None:
         gain = 0.5 if unseen_s < 0.5 else 0.9
@@ -266,13 +340,39 @@ class PositionsNearness:
         return found
 
 
-def _apart(floor: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """The surest of floor positions that are too close together to be two people, [n, 2], metres."""
-    kept: list[np.ndarray] = []
+def _apart(floor: np.ndarray, confidence: np.ndarray) -> list[int]:
+    """Which of floor positions [n, 2], metres, to keep: the surest of those too close together to be two people."""
+    kept: list[int] = []
     for index in np.argsort(-confidence):
-        if all(np.linalg.norm(floor[index] - other) > ONE_BODY_M for other in kept):
-            kept.append(floor[index])
-    return np.array(kept)
+        if all(np.linalg.norm(floor[index] - floor[other]) > ONE_BODY_M for other in kept):
+            kept.append(int(index))
+    return kept
+
+
+def _look_of(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Square root of the colour histogram of a box's middle; the product of two is Bhattacharyya's coefficient."""
+    import cv2
+
+    x1, y1, x2, y2 = box
+    wide, high = x2 - x1, y2 - y1
+    left, right = int(max(x1 + 0.15 * wide, 0)), int(max(x2 - 0.15 * wide, 1))
+    top, bottom = int(max(y1 + 0.1 * high, 0)), int(max(y2 - 0.15 * high, 1))
+    part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    if not part.size:
+        return np.zeros(np.prod(LOOK_BINS))
+    hsv = cv2.cvtColor(part, cv2.COLOR_BGR2HSV).reshape(-1, 3)
+    counts, _ = np.histogramdd(hsv, LOOK_BINS, ((0, 180), (0, 256), (0, 256)))
+    return np.asarray(np.sqrt(counts.ravel() / len(hsv)))
+
+
+def _alone(boxes: np.ndarray) -> list[bool]:
+    """Whether each box [n, 4] overlaps no other by more than a tenth of itself."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    inter = np.maximum(high - low, 0).prod(axis=2)
+    np.fill_diagonal(inter, 0)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return [bool(shared <= 0.1 * own) for shared, own in zip(inter.max(axis=1), area, strict=True)]
 
 
 def floor_points(camera: Camera, boxes_xyxy: np.ndarray, height_m: float) -> np.ndarray:

@@ -117,3 +117,39 @@ def test_a_hand_keeps_its_track() -> None:
         found = tracker.update(boxes("hand", (100.0 + 6 * frame, 100.0), size=15.0), (360, 640))
         tracks |= {track for track, _ in found}
     assert len(tracks) == 1
+
+
+def scene(*people: tuple[tuple[float, float], tuple[int, int, int]]) -> tuple[Detections, np.ndarray]:
+    """Boxes of people who stand at floor positions in clothes of some colour, as the camera above sees them."""
+    image = np.full((360, 640, 3), 120, np.uint8)
+    centres = [seen_at(ABOVE, x, y, BODY_HEIGHT_M) for (x, y), _ in people]
+    for (x, y), (_, colour) in zip(centres, people, strict=True):
+        image[max(0, int(y) - 40) : int(y) + 40, max(0, int(x) - 40) : int(x) + 40] = colour
+    return boxes("person", *centres), image
+
+
+RED, BLUE = (20, 20, 200), (200, 40, 20)
+
+
+def test_people_who_were_mixed_up_get_their_names_back_by_their_clothes() -> None:
+    entries = [Entry("anna", 0.0, (-0.5, -0.6)), Entry("ben", 0.0, (0.5, -0.6))]
+    last: dict[bool, dict[str, np.ndarray]] = {}
+    for with_picture in (True, False):
+        tracker = ShopperTracker(entries)
+        for frame in range(60):
+            # Half way they change places while nobody looks.
+            side = -0.5 if frame < 30 else 0.5
+            found, image = scene(((side, -0.6), RED), ((-side, -0.6), BLUE))
+            tracker.update(ABOVE, frame / 10, found, image if with_picture else None)
+        last[with_picture] = tracker.places(6.0)
+    assert last[True]["anna"] == pytest.approx([0.5, -0.6], abs=0.1)
+    assert last[True]["ben"] == pytest.approx([-0.5, -0.6], abs=0.1)
+    assert last[False]["anna"] == pytest.approx([-0.5, -0.6], abs=0.1)
+
+
+def test_people_dressed_alike_are_not_exchanged() -> None:
+    tracker = ShopperTracker([Entry("anna", 0.0, (-0.5, -0.6)), Entry("ben", 0.0, (0.5, -0.6))])
+    for frame in range(60):
+        found, image = scene(((-0.5, -0.6), RED), ((0.5, -0.6), RED))
+        tracker.update(ABOVE, frame / 10, found, image)
+    assert tracker.places(6.0)["anna"] == pytest.approx([-0.5, -0.6], abs=0.1)
