@@ -30,6 +30,8 @@ CLEAR_WAIT_S = 4.0
 """Assumed: how long to wait for a place to be clear again before its change is given up."""
 ITEM_SCORE = 0.35
 """Assumed: an item detection counts as standing at a place from this score on."""
+NEAR_HANDS = 1.3
+"""Assumed: a hand this many times its own size from a place may hold what stands there by its other end."""
 THUMBNAIL = (12, 12)
 LOOKS_S = 8.0
 LOOKS_EACH = 5
@@ -102,8 +104,7 @@ class MomentFinder:
         return self._settle(np.inf)
 
     def _follow(self, hand: HandSighting) -> None:
-        x, y = hand.centre_px
-        at = [n for n, (x1, y1, x2, y2) in self._places.items() if x1 <= x <= x2 and y1 <= y <= y2]
+        at = self._at(hand)
         episode = self._open.get(hand.track)
         if not at:
             if episode is not None:
@@ -120,6 +121,20 @@ class MomentFinder:
                 episode.before[name] = self._look[name][0]
         for who, probability in hand.shopper.items():
             episode.shopper[who] = episode.shopper.get(who, 0.0) + probability
+
+    def _at(self, hand: HandSighting) -> list[str]:
+        """The places under the middle of a hand, or else the one that it holds something over or above."""
+        x, y = hand.centre_px
+        under = [n for n, (x1, y1, x2, y2) in self._places.items() if x1 <= x <= x2 and y1 <= y <= y2]
+        if under or not self._places:
+            return under
+        left, top, right, bottom = hand.box_xyxy
+        gaps = {
+            name: float(np.hypot(max(x1 - right, left - x2, 0.0), max(y1 - bottom, top - y2, 0.0)))
+            for name, (x1, y1, x2, y2) in self._places.items()
+        }
+        nearest = min(gaps, key=gaps.__getitem__)
+        return [nearest] if gaps[nearest] < NEAR_HANDS * max(right - left, bottom - top) else []
 
     def _settle(self, t_s: float) -> list[ShelfMoment]:
         moments, waiting = [], []

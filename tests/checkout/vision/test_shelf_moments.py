@@ -7,7 +7,7 @@ import pytest
 
 from checkout.events import ShelfMoment
 from checkout.vision.detector import CLASSES, Detections
-from checkout.vision.shelf_moments import HoldingJudge, MomentFinder, discover_places, holding_score
+from checkout.vision.shelf_moments import HoldingJudge, Looks, MomentFinder, discover_places, holding_score
 from checkout.vision.tracks import HandSighting
 
 LEFT, RIGHT = (100.0, 100.0, 160.0, 200.0), (300.0, 100.0, 360.0, 200.0)
@@ -93,3 +93,40 @@ def test_places_are_where_items_stand_still() -> None:
     places = discover_places(frames, [i / 10 for i in range(40)])
     assert list(places) == ["place-1", "place-2"]
     assert places["place-1"] == pytest.approx(LEFT)
+
+
+def test_a_hand_that_takes_a_tall_thing_by_its_top_is_at_its_place() -> None:
+    above = (100.0, 20.0, 160.0, 80.0)
+    moment = only(play([LEFT, RIGHT], [RIGHT], above))
+    assert max(moment.facing, key=moment.facing.__getitem__) == "left"
+    assert moment.action["pick"] > 0.8
+
+
+def test_a_hand_far_from_every_place_is_at_none() -> None:
+    assert play([LEFT, RIGHT], [LEFT, RIGHT], (500.0, 10.0, 540.0, 50.0)) == []
+
+
+def test_looks_tell_what_went_away_and_forget() -> None:
+    looks = Looks({"left": LEFT})
+    bright, dark = np.full((360, 640, 3), 230, np.uint8), np.full((360, 640, 3), 230, np.uint8)
+    dark[100:200, 100:160] = 60
+    for frame in range(40):
+        there = frame < 20
+        looks.update(frame / 10, dark if there else bright, detections(item=[LEFT] if there else []))
+    sign = looks.sign("left", 1.8, 2.2)
+    assert sign is not None
+    assert sign.items_gone == 1
+    assert sign.front_back > 0.5
+    assert looks.sign("left", 3.0, 9.0) is None
+    assert looks.sign("right", 1.8, 2.2) is None
+    for frame in range(40, 160):
+        looks.update(frame / 10, bright, detections())
+    assert looks.sign("left", 1.8, 2.2) is None
+
+
+def test_a_place_behind_a_hand_is_not_looked_at() -> None:
+    looks = Looks({"left": LEFT})
+    image = np.full((360, 640, 3), 230, np.uint8)
+    for frame in range(40):
+        looks.update(frame / 10, image, detections(hand=[LEFT]))
+    assert looks.sign("left", 1.8, 2.2) is None
