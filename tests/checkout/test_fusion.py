@@ -194,3 +194,17 @@ def test_staff_put_back_what_no_cart_holds() -> None:
     assert only(mind.explain_step(restocking, []).events).candidates["crew"] > 0.9
     mind = Fusion(catalog(), planogram(), ["anna", "ben"], HandsAt(anna=0.5, ben=0.5))
     assert only(mind.explain_step(restocking, []).events).candidates["ben"] == pytest.approx(0.5)
+
+
+def test_an_event_lasts_while_the_hand_that_a_camera_saw_is_there() -> None:
+    pick = {"pick": 0.9, "put_back": 0.05, "touch": 0.05}
+    there = ShelfMoment(4.3, 5.4, "cam0", {"g1.s1.f3": 0.9, "g1.s1.f2": 0.1}, pick, {"anna": 1.0})
+    later = ShelfMoment(5.6, 6.4, "cam0", {"g1.s1.f3": 0.9, "g1.s1.f2": 0.1}, pick, {"anna": 1.0})
+    beside = ShelfMoment(4.9, 5.1, "cam0", {"g1.s1.f2": 0.9, "g1.s1.f3": 0.1}, pick, {"anna": 1.0})
+    event = only(fusion().explain_step(step(-520.0, 3), [there, later, beside]).events)
+    assert (event.t_s, event.t_start_s, event.t_end_s) == (5.0, 4.3, 5.4)
+
+
+def test_an_event_that_no_camera_saw_lasts_a_usual_reach() -> None:
+    event = only(fusion().explain_step(step(-520.0, 3), []).events)
+    assert (event.t_start_s, event.t_end_s) == pytest.approx((4.3, 5.7))
