@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,7 +21,12 @@ from checkout import __version__
 from checkout.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from checkout.evaluation.detections import DetectionScore
+    from checkout.evaluation.footage import FootageReport
     from checkout.evaluation.report import EvaluationReport
+    from checkout.evaluation.temporal import TemporalScore
     from checkout.pipeline import Perceived
 
 EXTRAS = {
@@ -41,6 +46,7 @@ EXTRAS = {
     "render": ("mujoco",),
 }
 Progress = Callable[[str, float], None]
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 app = typer.Typer(
     help="From shelf video and load cells to receipts, and from receipts to human reviews per 1,000 sales.",
@@ -63,6 +69,14 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.
 DetectorOption = Annotated[
     str | None,
     typer.Option("--detector", metavar="WEIGHTS", help="A .pt, .onnx or OpenVINO folder; else the shipped."),
+]
+ClassMapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class-map",
+        metavar="NAMES",
+        help='The detector\'s classes in our words: "bottle=item,0=person"; "chair=" leaves one out.',
+    ),
 ]
 SensorsOption = Annotated[
     str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
@@ -352,6 +366,7 @@ def receipts_command(
     ] = None,
     sensors: SensorsOption = "vision,plates",
     detector: DetectorOption = None,
+    class_map: ClassMapOption = None,
     annotate: Annotated[Path | None, typer.Option(help="Write the video with what was seen.")] = None,
     item_threshold: Annotated[
         float, typer.Option(help="Item confidence under which a sale is reviewed.")
@@ -362,6 +377,7 @@ def receipts_command(
     force: ForceOption = False,
 ) -> None:
     """Turn a recording (or a plain video) into shelf events and receipts."""
+    from checkout.footage import parse_classes
     from checkout.pipeline import perceive, perceive_video
     from checkout.recording import Recording
     from checkout.review import ReviewPolicy
@@ -369,19 +385,21 @@ def receipts_command(
     if (recording is None) == (video is None):
         raise InputError("receipts", "", "expected a recording folder or --video FILE, and not both")
     _writable(to_json, annotate, force=force)
+    mapped = parse_classes(class_map, option="--class-map")
     policy = ReviewPolicy(item_threshold, action_threshold, shopper_threshold)
     with progress_bar() as tell:
         if video is not None:
             seen = perceive_video(
-                video, detector=detector, policy=policy, progress=tell, annotate=annotate, force=force
-            )
+                video, detector=detector, class_map=mapped, policy=policy, progress=tell, annotate=annotate,
+                force=force,
+            )  # fmt: skip
             names = {}
         else:
             assert recording is not None
             opened = Recording.open(recording)
             seen = perceive(
-                opened, detector=detector, policy=policy, sensors=_list(sensors), progress=tell, annotate=annotate,
-                force=force,
+                opened, detector=detector, class_map=mapped, policy=policy, sensors=_list(sensors),
+                progress=tell, annotate=annotate, force=force,
             )  # fmt: skip
             names = {p.product: p.name for p in opened.catalog.values()}
     if not write_json(seen.to_dict(), to_json, force=force):
@@ -392,7 +410,16 @@ def receipts_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    recordings: Annotated[list[Path], typer.Argument(help="Recording folders with truth.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="REC...", help="Recording folders with truth; or a plain video.")
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Of a plain video: events in .json, CVAT's .xml, or MOTChallenge's gt.txt."
+        ),
+    ] = None,
+    classes: ClassesOption = None,
     profile: Annotated[Path | None, typer.Option(help="Write the perception profile here.")] = None,
     fit_confidence: Annotated[
         Path | None,
@@ -400,18 +427,36 @@ def evaluate_command(
     ] = None,
     sensors: SensorsOption = "vision,plates",
     detector: DetectorOption = None,
+    class_map: ClassMapOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """Judge perception by the truth: detections, shelf events, receipts, calibration; and fit a profile."""
     from checkout.evaluation.report import evaluate
+    from checkout.footage import parse_classes
     from checkout.pipeline import ConfidenceMap
 
     _writable(to_json, profile, force=force)
+    mapped = parse_classes(class_map, option="--class-map")
+    if truth is not None:
+        if len(recordings) != 1 or not recordings[0].is_file():
+            raise InputError("--truth", "", "goes with one plain video; recordings hold their own truth")
+        if profile is not None or fit_confidence is not None:
+            raise InputError(
+                "--profile" if profile is not None else "--fit-confidence",
+                "",
+                "needs recordings, whose truth says what everybody owes",
+            )
+        _evaluate_video(recordings[0], truth, classes, detector, mapped, to_json, force=force)
+        return
+    for path in recordings:
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            raise InputError(path, "", "is a plain video", "say with --truth FILE what happens in it")
     with progress_bar() as tell:
         report = evaluate(
             [p for p in recordings if p.is_dir() or not p.exists()],
             detector=detector,
+            class_map=mapped,
             sensors=_list(sensors),
             confidence=ConfidenceMap() if fit_confidence else None,
             progress=tell,
@@ -424,10 +469,29 @@ def evaluate_command(
         save_confidence(fit_confidence, report)
     if not write_json(report.to_dict(), to_json, force=force):
         print_evaluation(report)
-    for path, reason in report.failed.items():
-        typer.echo(f"error: {path} was left out: {reason}", err=True)
+    for failed, reason in report.failed.items():
+        typer.echo(f"error: {failed} was left out: {reason}", err=True)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _evaluate_video(
+    video: Path,
+    truth: Path,
+    classes: str | None,
+    detector: str | None,
+    class_map: dict[str, str],
+    to_json: str | None,
+    *,
+    force: bool,
+) -> None:
+    from checkout.evaluation.footage import evaluate_video, read_truth
+
+    known = read_truth(truth, video, classes=classes)
+    with progress_bar() as tell:
+        report = evaluate_video(video, known, detector=detector, class_map=class_map, progress=tell)
+    if not write_json(report.to_dict(), to_json, force=force):
+        print_footage(report)
 
 
 @app.command("show")
@@ -548,13 +612,7 @@ def print_evaluation(report: EvaluationReport) -> None:
         f"{len(report.recordings)} recordings, {len(report.judged)} judged events,"
         f" {report.shopper_minutes:.1f} shopper-minutes; detector {report.detector}, sensors {'+'.join(report.sensors)}"
     )
-    if report.detections:
-        table = Table(title="detections (faster-coco-eval)", title_justify="left")
-        for name in ("class", "boxes", "mAP50", "mAP50-95"):
-            table.add_column(name, justify="left" if name == "class" else "right")
-        for d in report.detections:
-            table.add_row(d.label, str(d.boxes), f"{d.map50:.3f}", f"{d.map50_95:.3f}")
-        console.print(table)
+    _print_detections(console, report.detections)
     table = Table(title="shelf events (95 % interval: bootstrap over recordings)", title_justify="left")
     for name in ("right in", "within", "precision", "recall", "F1", "F1 95 %"):
         table.add_column(name, justify="left" if name == "right in" else "right")
@@ -564,19 +622,7 @@ def print_evaluation(report: EvaluationReport) -> None:
             e.kind, f"{e.tolerance_s:g} s", f"{e.precision:.3f}", f"{e.recall:.3f}", f"{e.f1:.3f}", interval
         )
     console.print(table)
-    if report.temporal:
-        table = Table(
-            title="shelf events: mAP at temporal intersection over union (ActivityNet)", title_justify="left"
-        )
-        tious = sorted({t.tiou for t in report.temporal})
-        table.add_column("class")
-        for tiou in tious:
-            table.add_column(f"{tiou:g}", justify="right")
-        table.add_column("mean", justify="right")
-        for kind in dict.fromkeys(t.kind for t in report.temporal):
-            maps = [t.map for t in report.temporal if t.kind == kind]
-            table.add_row(kind, *(f"{m:.3f}" for m in maps), f"{sum(maps) / len(maps):.3f}")
-        console.print(table)
+    _print_temporal(console, report.temporal)
     table = Table(title="true shelf events by condition (shares; right: all of them)", title_justify="left")
     for name in ("condition", "group", "events", "seen", "product", "quantity", "shopper", "right", "95 %"):
         table.add_column(name, justify="left" if name in ("condition", "group") else "right")
@@ -614,6 +660,68 @@ def print_evaluation(report: EvaluationReport) -> None:
     console.print(table)
     outcomes = ", ".join(f"{count} {name}" for name, count in report.judged["outcome"].value_counts().items())
     console.print(f"outcomes: {outcomes}")
+    for warning in report.warnings:
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _print_detections(console: Console, detections: Sequence[DetectionScore]) -> None:
+    from rich.table import Table
+
+    if not detections:
+        return
+    table = Table(title="detections (faster-coco-eval)", title_justify="left")
+    for name in ("class", "boxes", "mAP50", "mAP50-95"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for d in detections:
+        table.add_row(d.label, str(d.boxes), f"{d.map50:.3f}", f"{d.map50_95:.3f}")
+    console.print(table)
+
+
+def _print_temporal(console: Console, temporal: Sequence[TemporalScore]) -> None:
+    from rich.table import Table
+
+    if not temporal:
+        return
+    table = Table(
+        title="shelf events: mAP at temporal intersection over union (ActivityNet)", title_justify="left"
+    )
+    tious = sorted({t.tiou for t in temporal})
+    table.add_column("class")
+    for tiou in tious:
+        table.add_column(f"{tiou:g}", justify="right")
+    table.add_column("mean", justify="right")
+    for kind in dict.fromkeys(t.kind for t in temporal):
+        maps = [t.map for t in temporal if t.kind == kind]
+        table.add_row(kind, *(f"{m:.3f}" for m in maps), f"{sum(maps) / len(maps):.3f}")
+    console.print(table)
+
+
+def print_footage(report: FootageReport) -> None:
+    """The scores of a plain video as tables on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"{report.video}: {len(report.true)} true events, {len(report.perceived)} perceived;"
+        f" detector {report.detector}"
+    )
+    _print_detections(console, report.detections)
+    if report.events:
+        table = Table(title="shelf events", title_justify="left")
+        for name in ("right in", "within", "right", "true", "perceived", "precision", "recall", "F1"):
+            table.add_column(name, justify="left" if name == "right in" else "right")
+        for e in report.events:
+            table.add_row(
+                e.kind, f"{e.tolerance_s:g} s", str(e.right), str(e.true), str(e.perceived),
+                f"{e.precision:.3f}", f"{e.recall:.3f}", f"{e.f1:.3f}",
+            )  # fmt: skip
+        console.print(table)
+    _print_temporal(console, report.temporal)
+    for title, events in (("true", report.true), ("perceived", report.perceived)):
+        if events:
+            rows = ", ".join(f"{e.t_s:.1f} s {e.action} {e.facing}".strip() for e in events)
+            console.print(f"{title}: {rows}", markup=False, soft_wrap=True)
     for warning in report.warnings:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
 

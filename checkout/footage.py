@@ -202,7 +202,9 @@ def read_text(file: Path) -> str:
         raise InputError(file, "", f"is not text ({error.reason} at byte {error.start})") from None
 
 
-def parse_classes(text: str | None, known: Sequence[str] = LABELS) -> dict[str, str]:
+def parse_classes(
+    text: str | None, known: Sequence[str] = LABELS, *, option: str = "--classes"
+) -> dict[str, str]:
     """What the foreign classes are called here; an empty name leaves a class out.
 
     >>> parse_classes("1=person, bottle=item, 8=")
@@ -214,12 +216,10 @@ def parse_classes(text: str | None, known: Sequence[str] = LABELS) -> dict[str, 
             continue
         foreign, equals, own = (p.strip() for p in part.partition("="))
         if not equals or not foreign or foreign in classes:
-            raise InputError(
-                "--classes", "", f"{part!r}, expected each class once, as in 1=person,bottle=item"
-            )
+            raise InputError(option, "", f"{part!r}, expected each class once, as in 1=person,bottle=item")
         if own and own not in known:
             raise InputError(
-                "--classes", foreign, f"{own!r}, expected one of {', '.join(known)}", nearest(own, known)
+                option, foreign, f"{own!r}, expected one of {', '.join(known)}", nearest(own, known)
             )
         classes[foreign] = own
     return classes

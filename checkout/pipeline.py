@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,13 @@ CONFIDENCE_FILE = Path(__file__).resolve().parents[1] / "models" / "confidence.j
 Progress = Callable[[str, float], None]
 
 
+class FoundPlace(NamedTuple):
+    """A place that was found in a plain video: its name and region (x1, y1, x2, y2), pixels."""
+
+    facing: str
+    region: tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class Perceived:
     """All that was made of one recording.
@@ -35,6 +42,7 @@ class Perceived:
         shopper_minutes: how long shoppers were watched in all.
         warnings: what was missing or doubtful, one line each.
         detector: what looked at the pictures, or "none".
+        regions: where items stand in a plain video.
     """
 
     recording_id: str
@@ -47,6 +55,7 @@ class Perceived:
     shopper_minutes: float = 0.0
     warnings: tuple[str, ...] = ()
     detector: str = "none"
+    regions: tuple[FoundPlace, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that `receipts --json` prints."""
@@ -91,6 +100,7 @@ def perceive(
     recording: Recording,
     *,
     detector: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
     policy: ReviewPolicy | None = None,
     sensors: Collection[str] = SENSORS,
     confidence: ConfidenceMap | None = None,
@@ -102,6 +112,7 @@ def perceive(
 
     Args:
         detector: weights; None for the shipped ones.
+        class_map: the detector's classes in our words, see `Detector`.
         sensors: "vision", "plates" or both; one that the recording lacks is named in the warnings.
         confidence: calibration of the confidences; None for the shipped one.
         progress: called with what is being done and the share done, 0-1.
@@ -133,7 +144,7 @@ def perceive(
         from checkout.vision.detector import Detector
         from checkout.vision.watch import watch_recording
 
-        model = Detector(detector)
+        model = Detector(detector, class_map=class_map)
         eye = model.name
         warnings += [
             f"{eye} does not see a {kind}" for kind in ("hand", "item", "person") if kind not in model.sees
@@ -194,6 +205,7 @@ def perceive_video(
     video: Path,
     *,
     detector: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
     policy: ReviewPolicy | None = None,
     progress: Progress | None = None,
     annotate: Path | None = None,
@@ -212,7 +224,7 @@ def perceive_video(
     from checkout.vision.watch import watch_video
 
     info = probe(video)
-    model = Detector(detector)
+    model = Detector(detector, class_map=class_map)
     sight, places = watch_video(video, model, progress)
     warnings = [
         "no planogram and no catalogue: an item is called after the place where it stood",
@@ -243,6 +255,7 @@ def perceive_video(
         info.frames / info.fps / 60 if info.fps else 0.0,
         tuple(warnings),
         model.name,
+        tuple(FoundPlace(name, region) for name, region in places.items()),
     )
     if annotate is not None:
         _annotate(annotate, [("cam0", video)], perceived, force, progress)

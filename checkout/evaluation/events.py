@@ -58,8 +58,9 @@ def judge_events(true: Sequence[ShelfEvent], perceived: Sequence[ShelfEvent]) ->
 
 
 def hits(true: Sequence[ShelfEvent], perceived: Sequence[ShelfEvent], tolerance_s: float, kind: str) -> int:
-    """The largest number of pairs that agree within the tolerance in what `kind` (of `KINDS`) asks for."""
+    """The largest number of pairs that agree within the tolerance in what `kind` (of `KINDS`, or "action") asks for."""
     names = {
+        "action": ("action",),
         "event": ("action", "product"),
         "place": ("action", "facing"),
         "event and shopper": ("action", "product", "shopper"),
@@ -124,17 +125,18 @@ class EventMetric:
         for kind in KINDS:
             for tolerance in TOLERANCES_S:
                 counts = np.array([c[kind, tolerance] for c in self._counts], float)
-                precision, recall, f1 = _prf(*counts.sum(axis=0))
+                precision, recall, f1 = f_score(*counts.sum(axis=0))
                 interval = None
                 if len(counts) > 1:
                     sums = counts[draws].sum(axis=1)
-                    low, high = np.quantile([_prf(*row)[2] for row in sums], [0.025, 0.975])
+                    low, high = np.quantile([f_score(*row)[2] for row in sums], [0.025, 0.975])
                     interval = (float(low), float(high))
                 scores.append(EventScore(kind, tolerance, precision, recall, f1, interval))
         return scores
 
 
-def _prf(hit: float, true: float, perceived: float) -> tuple[float, float, float]:
+def f_score(hit: float, true: float, perceived: float) -> tuple[float, float, float]:
+    """Precision, recall and F1; what was asked for nothing and found nothing is perfect."""
     precision = hit / perceived if perceived else float(true == 0)
     recall = hit / true if true else float(perceived == 0)
     f1 = 2 * hit / (true + perceived) if true + perceived else 1.0

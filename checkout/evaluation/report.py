@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -88,6 +88,7 @@ def evaluate(
     recordings: Sequence[Path],
     *,
     detector: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
@@ -119,6 +120,7 @@ def evaluate(
             seen: Perceived = perceive(
                 recording,
                 detector=detector,
+                class_map=class_map,
                 sensors=sensors,
                 policy=policy,
                 confidence=confidence,

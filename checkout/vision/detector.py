@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from checkout.errors import InputError
+from checkout.errors import InputError, nearest
 
 CLASSES = ("hand", "item", "person")
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
@@ -70,10 +70,12 @@ class Detector:
     Args:
         weights: `.pt`, `.onnx` or an OpenVINO folder; None for the shipped weights, of which the
             OpenVINO form is taken where that library is installed because it is the fastest.
-        class_map: the model's class name -> "hand", "item" or "person", for names not known here.
+        class_map: the model's class (name or number) -> "hand", "item", "person", or "" to leave it out; for names
+            not known here.
 
     Raises:
-        InputError: the file is missing, is not a model, or has no class that can be used.
+        InputError: the file is missing, is not a model, or has no class that can be used; or the map names a class
+            that it does not have.
     """
 
     def __init__(
@@ -82,7 +84,16 @@ class Detector:
         self.path = _shipped_weights() if weights is None else Path(weights)
         self._model = _load(self.path, named=weights is not None)
         names: dict[int, str] = dict(self._model.names)
-        self._label = np.array([_class_of(names[i], class_map or {}) for i in range(len(names))])
+        given = dict(class_map or {})
+        for foreign in given:
+            if foreign not in names.values() and foreign not in map(str, names):
+                raise InputError(
+                    self.path,
+                    "--class-map",
+                    f"{foreign!r} is not a class of this model: {', '.join(list(names.values())[:8])}",
+                    nearest(foreign, names.values()),
+                )
+        self._label = np.array([_class_of(given.get(str(i), names[i]), given) for i in range(len(names))])
         self.sees = tuple(c for i, c in enumerate(CLASSES) if (self._label == i).any())
         if not self.sees:
             some = ", ".join(list(names.values())[:8])
