@@ -358,6 +358,41 @@ def train_command(
     typer.echo(f"{made}, model card {made.with_suffix('.md')}")
 
 
+@app.command("gallery")
+def gallery_command(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of pictures for each product, named by its product id.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Gallery to write, .npz.")],
+    test: Annotated[
+        Path | None, typer.Option("--test", help="Such a folder of other pictures to name with the gallery.")
+    ] = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Make a gallery that names products, and say how well it does."""
+    from checkout.vision.naming import Gallery, named_by, trials_summary
+
+    _writable(to_json, out, force=force)
+    with progress_bar() as tell:
+        tell(f"looking at {folder}", 0.0)
+        gallery = Gallery.from_folder(folder)
+        trials = gallery.trials() if test is None else named_by(gallery, test)
+    gallery.save(out, force=force)
+    summary = trials_summary(gallery, trials)
+    if not write_json(summary, to_json, force=force):
+        how = "each left out with those taken around it" if test is None else f"in {test}"
+        typer.echo(f"{out}: {len(gallery.products)} products, {len(gallery.owner)} pictures")
+        if trials:
+            typer.echo(f"top-1 {summary['top1']:.3f} of {summary['pictures']} pictures, {how}")
+        else:
+            typer.echo(
+                "every product has one picture, so none can be left out to try: add more, or give --test"
+            )
+        for row in summary["confusions"][:8]:
+            typer.echo(f"  {row['pictures']} x {row['product']} taken for {row['named']}")
+
+
 @app.command("receipts")
 def receipts_command(
     recording: Annotated[Path | None, typer.Argument(help="Recording folder.")] = None,
