@@ -1,26 +1,27 @@
-"""Training frames: random moments before random gondolas, with the boxes that their masks give.
+"""Training frames: moments before random gondolas, with the boxes that their masks give.
 
 A scene (products, shoppers, colours) is built once and shows several moments; each frame has its
-own poses, stock, light, camera and picture quality. Everything derives from (seed, scene number).
+own light, camera and picture quality. In half of the scenes people strike random poses before random
+stock; in the others they act out a recording's plan, so that whoever walks in, turns, carries and
+crowds is seen as a camera sees it. Everything derives from (seed, scene number).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
 from checkout.output import new_folder
+from checkout.render.labels import LEAST_VISIBLE, visible_boxes
 from checkout.render.people import SIDES, Build, Pose, held_position
-from checkout.render.pictures import Sensor, boxes_of
+from checkout.render.pictures import Sensor
 from checkout.render.products import draw_products
 from checkout.render.scene import (
-    HAND,
-    ITEM,
     LABELS,
     LAYOUTS,
-    PERSON,
     SHELF_HEIGHTS_M,
     WIDTH_M,
     Scene,
@@ -30,11 +31,22 @@ from checkout.render.scene import (
     slot_position,
     slots_of,
 )
-from checkout.render.specs import TRAINING_CAMERA_HEIGHTS_M
+from checkout.render.specs import TRAINING_CAMERA_HEIGHTS_M, RecordingSpec
 
-FRAMES_PER_SCENE = 12
-LEAST_PX = 6
-LEAST_VISIBLE = {ITEM: 0.35, HAND: 0.45, PERSON: 0.05}
+SCENES = (("posed", 12), ("acted", 36), ("posed", 12))
+"""Kinds of scenes and their frames, over and over; a plan costs seconds, so more is made of it."""
+ACTED_PEOPLE = (
+    "s1",
+    "s1 s2",
+    "s1 s2",
+    "s1 s2 s3",
+    "s1 s2+trolley",
+    "s1 s1+child s2",
+    "staff s1 s2",
+    "s1 s2 s3 s4",
+)
+MOUNTED_SHARE = 0.6
+"""Assumed: share of acted frames that a camera mounted as in recordings takes; the others come from anywhere."""
 TRAINING_SEED = 1_000_003
 """Keeps training scenes apart from recordings of the same seed."""
 
@@ -57,15 +69,18 @@ def render_training_frames(
 
     jobs = []
     for split, number in (("train", count), ("val", val_count)):
-        for first in range(0, number, FRAMES_PER_SCENE):
-            jobs.append((split, first, min(FRAMES_PER_SCENE, number - first)))
+        first, kinds = 0, cycle(SCENES)
+        while first < number:
+            kind, frames = next(kinds)
+            jobs.append((_SCENE_MAKERS[kind], split, first, min(frames, number - first)))
+            first += frames
     with new_folder(out) as draft:
         for split in ("train", "val"):
             for kind in ("images", "labels"):
                 (draft / kind / split).mkdir(parents=True)
         runner = Parallel(n_jobs=workers, return_as="generator_unordered")
         done = 0
-        for made in runner(delayed(_render_scene)(draft, split, first, n, seed) for split, first, n in jobs):
+        for made in runner(delayed(make)(draft, split, first, n, seed) for make, split, first, n in jobs):
             done += made
             if progress:
                 progress(done, count + val_count)
@@ -76,9 +91,7 @@ def render_training_frames(
     return out
 
 
-def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> int:
-    import cv2
-
+def _posed_scene(out: Path, split: str, first: int, count: int, seed: int) -> int:
     rng = np.random.default_rng([TRAINING_SEED, seed, int(split == "val"), first])
     shelves = int(rng.choice([3, 4, 4, 5]))
     drawn = rng.uniform(-0.04, 0.04, shelves)
@@ -125,44 +138,75 @@ def _render_scene(out: Path, split: str, first: int, count: int, seed: int) -> i
                     scene.place_unit(
                         unit, at - [0, 0, product.half_m[2]], pose.yaw + float(rng.normal(0, 0.3))
                     )
-        direction = np.array([rng.normal(0, 0.4), rng.uniform(0.1, 0.9), -1.0])
-        scene.set_light(float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.15, 0.4)), direction)
-        view = _random_view(rng, poses)
-        scene.set_view(view)
+        _light(scene, rng)
         scene.update()
-        image = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)
-        name = f"{split}-{first + number:05d}"
-        quality = int(rng.integers(55, 96))
-        cv2.imwrite(
-            str(out / "images" / split / f"{name}.jpg"),
-            image[:, :, ::-1],
-            [cv2.IMWRITE_JPEG_QUALITY, quality],
-        )
-        rows = [
-            f"{label} {(x1 + x2) / 2 / view.width:.6f} {(y1 + y2) / 2 / view.height:.6f}"
-            f" {(x2 - x1) / view.width:.6f} {(y2 - y1) / view.height:.6f}"
-            for label, _, (x1, y1, x2, y2), visible in visible_boxes(scene, view)
-            if visible >= LEAST_VISIBLE[label]
-        ]
-        (out / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        _take(out, split, first + number, scene, _random_view(rng, poses), rng)
     scene.close()
     return count
 
 
-def visible_boxes(scene: Scene, view: View) -> list[tuple[int, str, tuple[int, int, int, int], float]]:
-    """Label, id, box (pixels) and visible share of everything in the present picture.
+def _acted_scene(out: Path, split: str, first: int, count: int, seed: int) -> int:
+    """Random moments of a recording's plan, while somebody is there."""
+    from checkout.render.recordings import make_plot, mounted_views, place_all
 
-    The visible share is the mask's pixels over those that the thing would fill were nothing before it.
-    """
-    found = []
-    for instance, (x1, y1, x2, y2, pixels) in boxes_of(scene.instances()).items():
-        label, name = scene.owner(instance)
-        least = 40 if label == PERSON else LEAST_PX
-        if x2 - x1 < least or y2 - y1 < least:
-            continue
-        visible = min(1.0, pixels / max(1.0, scene.outline_px(instance, view)))
-        found.append((label, name, (x1, y1, x2, y2), visible))
-    return found
+    rng = np.random.default_rng([TRAINING_SEED, seed, int(split == "val"), first])
+    spec = RecordingSpec(
+        id="acted",
+        seed=int(rng.integers(2**32)),
+        people=tuple(ACTED_PEOPLE[int(rng.integers(len(ACTED_PEOPLE)))].split()),
+        confusing=0.4,
+    )
+    plot = make_plot(spec)
+    people = plot.script.people
+    scene = Scene(
+        plot.products, plot.planogram, plot.units, [p.build for p in people], plot.looks, heights=plot.heights
+    )
+    for number in range(count):
+        while True:
+            t_s = float(rng.uniform(0, spec.duration_s))
+            poses = [p for i in range(len(people)) if (p := plot.stage.pose(i, t_s)) is not None]
+            if poses:
+                break
+        place_all(plot, scene, t_s)
+        _light(scene, rng)
+        if rng.uniform() < MOUNTED_SHARE:
+            view = mounted_views(rng, test=False)[int(rng.integers(2))]
+        else:
+            view = _random_view(rng, poses)
+        _take(out, split, first + number, scene, view, rng)
+    scene.close()
+    return count
+
+
+_SCENE_MAKERS = {"posed": _posed_scene, "acted": _acted_scene}
+
+
+def _light(scene: Scene, rng: np.random.Generator) -> None:
+    """A random light, of a dim shop now and then."""
+    dim = float(rng.uniform(0.5, 1.0)) if rng.uniform() < 0.3 else 1.0
+    direction = np.array([rng.normal(0, 0.4), rng.uniform(0.1, 0.9), -1.0])
+    scene.set_light(dim * float(rng.uniform(0.2, 0.6)), dim * float(rng.uniform(0.15, 0.4)), direction)
+
+
+def _take(out: Path, split: str, number: int, scene: Scene, view: View, rng: np.random.Generator) -> None:
+    """Write the scene's picture through a random sensor, and its labels."""
+    import cv2
+
+    scene.set_view(view)
+    image = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)
+    name = f"{split}-{number:05d}"
+    cv2.imwrite(
+        str(out / "images" / split / f"{name}.jpg"),
+        image[:, :, ::-1],
+        [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 96))],
+    )
+    rows = [
+        f"{label} {(x1 + x2) / 2 / view.width:.6f} {(y1 + y2) / 2 / view.height:.6f}"
+        f" {(x2 - x1) / view.width:.6f} {(y2 - y1) / view.height:.6f}"
+        for label, _, (x1, y1, x2, y2), visible in visible_boxes(scene, view)
+        if visible >= LEAST_VISIBLE[label]
+    ]
+    (out / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: list[float]) -> Pose:

@@ -21,6 +21,8 @@ HAIR = ((0.08, 0.06, 0.05), (0.25, 0.15, 0.08), (0.45, 0.30, 0.15), (0.75, 0.60,
 AWAY = np.array([0.0, 0.0, -20.0])
 HAND_LENGTH_M = 0.09
 """Assumed: from the wrist to the middle of the palm."""
+WRIST_Y_M = -0.065
+"""Where the hand ends, from the middle of its palm: a sleeve comes to here, and the rest is forearm."""
 FARTHEST_LEAN_M = 0.80
 """Assumed: how far a grown shopper's shoulders follow a reach, bending and crouching."""
 SHOES, TROUSERS, SHIRT, BARE = range(4)
@@ -187,6 +189,21 @@ def hand_skin() -> SkinMesh:
     return make_skin(hand_capsules(), spacing_m=0.0056, blend_m=0.0034)
 
 
+@cache
+def hand_and_wrist() -> tuple[SkinMesh, SkinMesh]:
+    """A right hand's surface, and that of the wrist behind it, which belongs to the arm and not to the hand."""
+    whole = hand_skin()
+    is_hand = whole.vertices[whole.faces].mean(axis=1)[:, 1] > WRIST_Y_M
+    hand, wrist = (_only_faces(whole, faces) for faces in (is_hand, ~is_hand))
+    return hand, wrist
+
+
+def _only_faces(mesh: SkinMesh, faces: np.ndarray) -> SkinMesh:
+    """The part of a surface that some of its faces make."""
+    kept, numbers = np.unique(mesh.faces[faces], return_inverse=True)
+    return SkinMesh(mesh.vertices[kept], numbers.reshape(-1, 3), mesh.weights[kept], mesh.paint[kept])
+
+
 def person_xml(name: str, build: Build) -> tuple[str, str, str, dict[str, np.ndarray]]:
     """One person for MuJoCo: assets, bodies, skins, and textures by file name (RGB)."""
     origins = _rest_origins(build)
@@ -195,7 +212,7 @@ def person_xml(name: str, build: Build) -> tuple[str, str, str, dict[str, np.nda
         rest = _hand_origins(side, hand_scale(build))
         flip = 1.0 if side == "right" else -1.0
         wrist, *others = hand_capsules()
-        shown = [wrist._replace(start=(0.0, -0.06, 0.0)), *others]  # the sleeve covers the rest
+        shown = [wrist._replace(start=(0.0, WRIST_Y_M + 0.024, 0.0)), *others]
         bodies += _bone_bodies(f"{name}/{side}", HAND_BONES, rest, shown, hand_scale(build), flip)
     k = build.stature**0.5 if build.stature > 0.8 else 0.86
     head = (
@@ -221,16 +238,13 @@ def person_xml(name: str, build: Build) -> tuple[str, str, str, dict[str, np.nda
         f"{name}-body", f"{name}-cloth", body, [(f"{name}/{b}", origins[b]) for b in BODY_BONES], texcoord
     )
     for side in SIDES:
-        hand = hand_skin() if side == "right" else mirrored(hand_skin())
-        hand = hand._replace(vertices=hand.vertices * hand_scale(build))
         rest = _hand_origins(side, hand_scale(build))
-        skins += skin_xml(
-            f"{name}-hand-{side}",
-            f"{name}-skin",
-            hand,
-            [(f"{name}/{side}/{b}", rest[b]) for b in HAND_BONES],
-            np.full((len(hand.vertices), 2), 0.5),
-        )
+        bones = [(f"{name}/{side}/{b}", rest[b]) for b in HAND_BONES]
+        for part, mesh in zip(("hand", "wrist"), hand_and_wrist(), strict=True):
+            mesh = mesh if side == "right" else mirrored(mesh)
+            mesh = mesh._replace(vertices=mesh.vertices * hand_scale(build))
+            plain = np.full((len(mesh.vertices), 2), 0.5)
+            skins += skin_xml(f"{name}-{part}-{side}", f"{name}-skin", mesh, bones, plain)
     return assets, "".join(bodies), skins, textures
 
 

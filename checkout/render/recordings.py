@@ -24,7 +24,7 @@ from checkout.errors import InputError, nearest
 from checkout.events import Receipt, ReceiptLine, ShelfEvent
 from checkout.output import check_free, new_folder
 from checkout.recording import Act, Camera, Entry, Recording, Truth, write_plates
-from checkout.render.frames import LEAST_VISIBLE, visible_boxes
+from checkout.render.labels import LEAST_VISIBLE, visible_boxes
 from checkout.render.people import Build
 from checkout.render.pictures import Sensor
 from checkout.render.plate_signal import plate_signals
@@ -188,7 +188,7 @@ def _write(plot: Plot, out: Path, force: bool, video: bool, progress: Progress |
         plot.looks,
         heights=plot.heights,
     )
-    views = [c.view() for c in spec.cameras] or _views(plot.filming, spec.test)
+    views = [c.view() for c in spec.cameras] or mounted_views(plot.filming, spec.test)
     signals = plate_signals(
         plot.motion, script, plot.stage, np.random.default_rng([spec.seed, 5]), spec.plates.faults()
     )
@@ -270,7 +270,7 @@ def _supplies(
     return found
 
 
-def _views(rng: np.random.Generator, test: bool) -> list[View]:
+def mounted_views(rng: np.random.Generator, test: bool) -> list[View]:
     """An overhead and an oblique camera, mounted a little differently each time."""
     found = []
     side = float(rng.choice([-1.0, 1.0]))
@@ -404,7 +404,7 @@ def _occlusion(
     hidden = np.zeros(len(views))
     times = np.linspace(start, end, 5)
     for t_s in times:
-        _place(plot, scene, float(t_s))
+        place_all(plot, scene, float(t_s))
         pose = plot.stage.pose(deed.person, float(t_s))
         assert pose is not None
         palm = pose.palm_m["right"]
@@ -416,7 +416,8 @@ def _occlusion(
     return float(hidden.min() / len(times))
 
 
-def _place(plot: Plot, scene: Scene, t_s: float) -> None:
+def place_all(plot: Plot, scene: Scene, t_s: float) -> None:
+    """Put everybody and every unit where the plan has them at a time, seconds."""
     for person in range(len(plot.script.people)):
         scene.place_shopper(person, plot.stage.pose(person, t_s))
     for unit, pose in unit_poses(
@@ -492,7 +493,7 @@ def _film_stretch(
         for frame in stretch:
             t_s = frame / spec.fps
             moving = _speed(plot, t_s)
-            _place(plot, scene, t_s)
+            place_all(plot, scene, t_s)
             pictures = []
             for camera, view in enumerate(views):
                 scene.set_view(view)
@@ -504,7 +505,7 @@ def _film_stretch(
                         )
             blurred = [i for i, s in enumerate(sensors) if s.shutter_s * moving > BLUR_M]
             for camera in blurred:
-                _place(plot, scene, t_s + sensors[camera].shutter_s)
+                place_all(plot, scene, t_s + sensors[camera].shutter_s)
                 scene.set_view(views[camera])
                 pictures[camera] = np.asarray(
                     (pictures[camera].astype(np.uint16) + scene.picture()) // 2, np.uint8

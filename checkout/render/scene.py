@@ -347,7 +347,7 @@ class Scene:
         for skin in range(self._model.nskin):
             name = self._mujoco.mj_id2name(self._model, self._mujoco.mjtObj.mjOBJ_SKIN, skin)
             who, part = name[1:].split("-", 1)
-            what = 2 if part == "body" else SIDES.index(part.split("-")[1])
+            what = SIDES.index(part.removeprefix("hand-")) if part.startswith("hand-") else 2
             owners[skin] = len(self.units) + 3 * int(who) + what
         return owners
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,7 @@ from checkout.render.products import PACKAGES
 from checkout.render.scene import DEPTH_M, View
 from checkout.render.script import BEHAVIOURS
 
+T = TypeVar("T")
 SPEC_SCHEMA = 1
 PEOPLE = r"^(s[1-9]\d*(\+trolley|\+child)?|staff)$"
 MOST_PEOPLE = 8
@@ -202,11 +203,16 @@ _HARD: tuple[tuple[str, dict[str, float]], ...] = (
 )
 
 
+def _spread(kinds: Sequence[T], i: int, count: int) -> T:
+    """The kind of the i-th of `count` recordings, so that a small set holds crowds as a large one does."""
+    return kinds[i * len(kinds) // count]
+
+
 def _clean(
     prefix: str, first_seed: int, count: int, looks: Literal["training", "test"]
 ) -> Iterator[RecordingSpec]:
     for i in range(count):
-        people = tuple(_CLEAN_PEOPLE[i % len(_CLEAN_PEOPLE)].split())
+        people = tuple(_spread(_CLEAN_PEOPLE, i, count).split())
         yield RecordingSpec(id=f"{prefix}-{i + 1:02d}", seed=first_seed + i, people=people, looks=looks)
 
 
@@ -215,7 +221,7 @@ def _hard(
 ) -> Iterator[RecordingSpec]:
     """Confusing behaviours, crowds, dim light, and load cells that fail now and then."""
     for i in range(count):
-        people, mix = _HARD[i % len(_HARD)]
+        people, mix = _spread(_HARD, i, count)
         yield RecordingSpec(
             id=f"{prefix}-{i + 1:02d}",
             seed=first_seed + i,

@@ -105,7 +105,7 @@ def train(
             lr0=LEARNING_RATE,
             warmup_epochs=0.5,
             cos_lr=True,
-            close_mosaic=max(1, epochs // 5),
+            close_mosaic=max(1, epochs // 4),
             hsv_h=0.03,
             hsv_s=0.6,
             hsv_v=0.5,
@@ -139,11 +139,15 @@ def train(
 
 
 def forget_places(weights: Path) -> None:
-    """Take the paths and the git state of the machine that trained out of a checkpoint."""
+    """Take out of a checkpoint what only the machine that trained it needs: paths, git state, its own model class."""
     import torch
+
+    from checkout.vision.trainer import plain_model
 
     checkpoint = torch.load(weights, map_location="cpu", weights_only=False)
     checkpoint.pop("git", None)
+    for part in ("model", "ema"):
+        plain_model(checkpoint.get(part))
     if hasattr(checkpoint.get("model"), "pt_path"):
         checkpoint["model"].pt_path = weights.name
     for holder in (checkpoint.get("train_args"), getattr(checkpoint.get("model"), "args", None)):

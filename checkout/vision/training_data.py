@@ -26,14 +26,18 @@ HAND_PART, ITEM_PART = HAND + 1, ITEM + 1
 LEAST_PX = 5.0
 LEAST_INSIDE = {HAND: 0.3, ITEM: 0.35, PERSON: 0.08}
 """Assumed: a thing that a window cuts, or a pasted one covers, to less than this share keeps no box."""
-VOC_REPEATS = 3
-"""Assumed: each boxed real frame stands this many times in an epoch, so that few are not drowned."""
-WHOLE_SHARE = 0.25
-"""Assumed: this share of rendered frames is shown whole (and so smaller), the others as a window."""
+VOC_REPEATS, OUTLINED_REPEATS = 3, 2
+"""Assumed: each boxed or outlined real frame stands this many times in an epoch, so that few are not drowned."""
+WINDOWS_PER_FRAME = 2
+"""Assumed: a rendered frame is larger than a window and costs more than one."""
+WHOLE_SHARE = 0.15
+"""Assumed: this share of windows shows the frame whole (and so smaller)."""
+FOCUS_SHARES = {HAND: 0.5, PERSON: 0.3}
+"""Assumed: this share of windows is cut around a hand, or a person, if there is one; the others anywhere."""
 PASTE_SHARE = 0.3
 """Assumed: this share of rendered and real pictures gets real things pasted over."""
-GROUND_SHARE = 0.15
-"""Assumed: for each rendered frame, so many pictures of pasted things before a plain ground."""
+GROUND_SHARE = 0.1
+"""Assumed: for each window of a rendered frame, so many pictures of pasted things before a plain ground."""
 HELD_OUT_EVERY = 5
 """Of a folder of outlined pictures every fifth is only scored, never trained on, nor are its cut-outs."""
 FRAMES_PER_CUTOUT = 6
@@ -118,18 +122,19 @@ def build(
 
     for split in ("train", "val"):
         files = sorted((rendered / "images" / split).glob("*.jpg"))
-        for number, file in enumerate(files):
+        for number in range(WINDOWS_PER_FRAME * len(files)):
+            file = files[number // WINDOWS_PER_FRAME]
             picture = read_yolo(file, rendered / "labels" / split / f"{file.stem}.txt")
             if rng.uniform() >= WHOLE_SHARE:
                 picture = window(picture, imgsz, rng)
             if split == "train" and rng.uniform() < PASTE_SHARE:
                 picture = paste_some(picture, data, rng)
             write(split, f"rendered-{number:05d}", picture)
-            tell("cutting windows", number / len(files))
+            tell("cutting windows", number / (WINDOWS_PER_FRAME * len(files)))
         if split == "train" and (data.items or data.hands):
-            for number in range(int(GROUND_SHARE * len(files))):
+            for number in range(int(GROUND_SHARE * WINDOWS_PER_FRAME * len(files))):
                 write(split, f"ground-{number:05d}", paste_some(_ground(imgsz, rng), data, rng, most=6))
-    for number, picture in enumerate([*data.voc * VOC_REPEATS, *data.outlined]):
+    for number, picture in enumerate([*data.voc * VOC_REPEATS, *data.outlined * OUTLINED_REPEATS]):
         if rng.uniform() < PASTE_SHARE:
             picture = paste_some(picture, data, rng)
         write("train", f"real-{number:05d}", picture)
@@ -285,12 +290,14 @@ def read_yolo(image: Path, labels: Path) -> Boxed:
 
 
 def window(picture: Boxed, side: int, rng: np.random.Generator) -> Boxed:
-    """A window of at most `side` pixels, around a hand three times of four."""
+    """A window of at most `side` pixels, around a hand or a person more often than not (`FOCUS_SHARES`)."""
     height, width = picture.image.shape[:2]
     w, h = min(side, width), min(side, height)
-    hands = picture.boxes[picture.labels == HAND]
-    if len(hands) and rng.uniform() < 0.75:
-        x1, y1, x2, y2 = hands[int(rng.integers(len(hands)))]
+    drawn = rng.uniform()
+    focus = HAND if drawn < FOCUS_SHARES[HAND] else PERSON if drawn < sum(FOCUS_SHARES.values()) else -1
+    around = picture.boxes[picture.labels == focus]
+    if len(around):
+        x1, y1, x2, y2 = around[int(rng.integers(len(around)))]
         x, y = 0.5 * (x1 + x2) + rng.uniform(-0.35, 0.35) * w, 0.5 * (y1 + y2) + rng.uniform(-0.35, 0.35) * h
     else:
         x, y = rng.uniform(0, width), rng.uniform(0, height)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.render.frames import LEAST_VISIBLE, render_training_frames, visible_boxes
+from checkout.render.frames import render_training_frames
+from checkout.render.labels import LEAST_VISIBLE, visible_boxes
 from checkout.render.people import Build, Pose
 from checkout.render.pictures import boxes_of
 from checkout.render.products import PACKAGES, DrawnProduct, draw_products
-from checkout.render.recordings import _place, make_plot, render_recording
+from checkout.render.recordings import make_plot, place_all, render_recording
 from checkout.render.scene import (
     HAND,
     ITEM,
@@ -193,7 +194,7 @@ def test_the_boxes_of_a_recording_are_those_of_its_scene(tmp_path: Path) -> None
     scene = Scene(plot.products, plot.planogram, plot.units, builds, plot.looks, heights=plot.heights)
     view = camera.view()
     for frame in (0, 9, 15):
-        _place(plot, scene, frame / spec.fps)
+        place_all(plot, scene, frame / spec.fps)
         scene.set_view(view)
         wanted = {
             (LABELS[label], name): (*map(float, box), round(share, 2))

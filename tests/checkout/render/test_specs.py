@@ -24,7 +24,7 @@ from checkout.render.products import (
     TRAINING_FLAVOURS,
     draw_products,
 )
-from checkout.render.recordings import _views, render_set
+from checkout.render.recordings import mounted_views, render_set
 from checkout.render.script import BEHAVIOURS
 from checkout.render.specs import (
     SETS,
@@ -214,8 +214,8 @@ def test_no_test_camera_is_mounted_at_a_height_of_training() -> None:
         low, high = TEST_CAMERA_HEIGHTS_M[kind]
         for seed in range(40):
             rng = np.random.default_rng(seed)
-            assert low <= _views(rng, True)[number].position_m[2] <= high
-            assert not low <= _views(rng, False)[number].position_m[2] <= high
+            assert low <= mounted_views(rng, True)[number].position_m[2] <= high
+            assert not low <= mounted_views(rng, False)[number].position_m[2] <= high
 
 
 def test_mounted_cameras_of_training_frames_keep_off_the_heights_of_test_sets() -> None:
