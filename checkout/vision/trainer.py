@@ -60,8 +60,8 @@ def multiplies_bfloat16() -> bool:
 
 def plain_model(model: Any) -> None:
     """Make Ultralytics' own model of one that was trained here, so that its file loads anywhere."""
-    if isinstance(model, HalfForwardModel):
-        model.__class__ = DetectionModel
+    if type(model) is HalfForwardModel:
+        object.__setattr__(model, "__class__", DetectionModel)
 
 
 def _single_precision(found: Any) -> Any:
