@@ -36,12 +36,9 @@ HEIGHT_SD_M = 0.07
 """Assumed: how far from a facing's middle a hand takes hold, beside half of the facing's own width."""
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
-SIGN_WEIGHTS = {"items": 1.9, "holding": 0.9}
-"""Measured (logistic fit to 57 reaches to true events and 79 others of four validation recordings): log odds of pick
-against put-back for each item that a camera misses at the facing, and for a hand that came empty and left full."""
-EVENT_WEIGHTS = {"bias": -2.2, "change": 0.8, "holding": 2.0}
-"""Measured (the same fit; the bias is assumed half a unit higher, since one hand's reaches are merged afterwards):
-log odds of either against a touch."""
+WEIGHTS = {"bias": -2.2, "change": 0.8, "held": 2.0, "holding": 0.9, "items": 1.9, "front": 0.0, "place": 1.0}
+"""Measured."""
+ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
 
@@ -113,7 +110,7 @@ class Reach:
         facing: probability of each facing.
         held_before, held_after: score 0-1 that the hand held an item; NaN where it was not seen.
         person: probability of each person.
-        signs: what each camera says of how the likeliest facing changed.
+        signs: what each camera says of how each facing that the hand may have reached into changed.
     """
 
     t_start_s: float
@@ -125,7 +122,7 @@ class Reach:
     held_after: float
     person: dict[str, float]
     cameras: tuple[str, ...]
-    signs: tuple[tuple[str, Sign], ...] = ()
+    signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)
 
 
 class ReachFinder:
@@ -241,28 +238,45 @@ def _same(a: Reach, b: Reach) -> bool:
 
 
 def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
-    signs = [sign for _, sign in reach.signs]
-    before, after = np.nan_to_num([reach.held_before, reach.held_after])
-    toward_pick = SIGN_WEIGHTS["items"] * sum(float(np.clip(s.items_gone, -1, 1)) for s in signs)
-    toward_pick += SIGN_WEIGHTS["holding"] * (after - before)
-    happened = EVENT_WEIGHTS["bias"] + EVENT_WEIGHTS["holding"] * max(before, after)
-    happened += EVENT_WEIGHTS["change"] * min(max((s.change for s in signs), default=0.0), 3.0)
-    score = {"pick": happened + toward_pick, "put_back": happened - toward_pick, "touch": 0.0}
-    top = max(score.values())
-    weight = {name: float(np.exp(v - top)) for name, v in score.items()}
-    total = sum(weight.values())
+    facing: dict[str, float] = {}
+    action = dict.fromkeys(ACTIONS, 0.0)
+    for (name, did), probability in explanations(reach).items():
+        facing[name] = facing.get(name, 0.0) + probability
+        action[did] += probability
     shopper: dict[str, float] = {}
     for person, share in reach.person.items():
         who = shopper_of[person]
         shopper[who] = shopper.get(who, 0.0) + share
-    return ShelfMoment(
-        reach.t_start_s,
-        reach.t_end_s,
-        "+".join(reach.cameras),
-        reach.facing,
-        {name: w / total for name, w in weight.items()},
-        shopper,
-    )
+    return ShelfMoment(reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper)
+
+
+def explanations(reach: Reach, weights: Mapping[str, float] = WEIGHTS) -> dict[tuple[str, str], float]:
+    """Probability of each facing and what was done there, from where the hand was and what changed."""
+    score = {
+        (name, did): value
+        for name, probability in reach.facing.items()
+        for did, value in _scores(reach, name, probability, weights).items()
+    }
+    top = max(score.values())
+    weight = {key: float(np.exp(value - top)) for key, value in score.items()}
+    total = sum(weight.values())
+    return {key: w / total for key, w in weight.items()}
+
+
+def _scores(reach: Reach, facing: str, probability: float, weights: Mapping[str, float]) -> dict[str, float]:
+    before, after = np.nan_to_num([reach.held_before, reach.held_after])
+    signs = reach.signs.get(facing, ())
+    toward_pick = weights["holding"] * (after - before)
+    toward_pick += weights["items"] * sum(float(np.clip(s.items_gone, -1, 1)) for s in signs)
+    toward_pick += weights["front"] * sum(float(np.clip(s.front_back, -0.3, 0.3)) for s in signs)
+    change = min(max((s.change for s in signs), default=0.0), 3.0)
+    happened = weights["bias"] + weights["change"] * change + weights["held"] * max(before, after)
+    place = weights["place"] * float(np.log(probability))
+    return {
+        "pick": place + happened + toward_pick,
+        "put_back": place + happened - toward_pick,
+        "touch": place,
+    }
 
 
 def _held(track: HandTrack, at: np.ndarray, first_s: float, last_s: float) -> float:

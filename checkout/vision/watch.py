@@ -6,6 +6,7 @@ over its detections.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,9 @@ import pandas as pd
 from checkout.events import ShelfMoment
 from checkout.recording import Camera, Recording
 from checkout.vision.detector import CLASSES, Detections, Detector
-from checkout.vision.hands import HandTrack, HandTracker, Seen
-from checkout.vision.reaches import Reach, ReachFinder, moments_of
+from checkout.vision.hands import MEMORY_S, HandTrack, HandTracker, Seen
+from checkout.vision.people import ShopperTracker
+from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
 from checkout.vision.shelf_moments import (
     HoldingJudge,
     Looks,
@@ -27,11 +29,19 @@ from checkout.vision.shelf_moments import (
     facing_regions,
     holding_score,
 )
-from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
+from checkout.vision.tracks import STANCE_POWER, BoxTracker, HandSighting, Place, stance
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
 STILL_GREY_LEVELS = 2.5
 """Assumed: a block of the picture that changed by less than this, of 255, has not moved."""
+LEAST_FACING = 0.003
+"""Assumed: a facing less likely than this to have been reached into is not looked at for changes."""
+AROUND_REACH_S = 0.3
+"""Assumed: where people stood this long before and after a reach counts for whose hand it was."""
+OWNER_TRUST = 0.5
+"""Assumed: power of what the hand's own track says of its person, beside `STANCE_POWER` of where people stand."""
+NO_STANCE = 0.001
+"""Assumed: whoever stands wrong for a reach may still be its owner, this likely beside one who stands right."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
@@ -126,13 +136,16 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     warnings = [
         f"camera {c.camera} is not calibrated and was left out" for c in recording.cameras if not c.calibrated
     ]
-    shoppers = ShopperTracker(recording.entries)
+    facings = Front.of(recording.planogram)
+    shoppers = ShopperTracker(recording.entries, cameras, facings.middle, facings.outward)
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
     watches = {c.camera: CameraWatch(c, {}, detector) for c in cameras}
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
     looks = {c.camera: Looks(facing_regions(recording.planogram, c)) for c in cameras}
     total = sum(probe(recording.path / c.file).frames for c in cameras)
+    fronts = {f.facing: np.array(f.front) for f in recording.planogram.values()}
+    history: deque[tuple[float, dict[str, tuple[float, float]]]] = deque()
     sightings: list[HandSighting] = []
     reaches: list[Reach] = []
     places: list[Place] = []
@@ -142,7 +155,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     ):
         watch = watches[name]
         found = watch.look(index, t_s, image)
-        shoppers.update(watch.camera, t_s, found.of("person", at_least=PERSON_SCORE), image)
+        shoppers.update(name, t_s, found.of("person", at_least=PERSON_SCORE), image)
         where = shoppers.places(t_s)
         places += [
             Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
@@ -150,22 +163,56 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
         seen = watch.seen(t_s, found)
         ended, tracks = hands.update(name, t_s, seen, where)
         looks[name].update(t_s, image, found)
-        reaches += [_with_signs(reach, looks) for reach in finder.update(t_s, tracks, ended)]
+        history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
+        while history[0][0] < t_s - MEMORY_S:
+            history.popleft()
+        reaches += [
+            _with_stances(_with_signs(reach, looks), history, fronts)
+            for reach in finder.update(t_s, tracks, ended)
+        ]
         sightings += _sightings(name, t_s, seen, tracks, shoppers.shopper_of)
         count += 1
         if progress and total:
             progress(f"watching {recording.id}", min(1.0, count / total))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
-    reaches += [_with_signs(reach, looks) for reach in last]
+    reaches += [_with_stances(_with_signs(reach, looks), history, fronts) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
     return _sight(sightings, places, moments, list(watches.values()), count, warnings)
 
 
 def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
-    """The reach with what each camera says of how its likeliest facing changed."""
-    facing = max(reach.facing, key=reach.facing.__getitem__)
-    signs = {name: look.sign(facing, reach.t_start_s, reach.t_end_s) for name, look in looks.items()}
-    return replace(reach, signs=tuple((name, sign) for name, sign in signs.items() if sign is not None))
+    """The reach with what each camera says of how the facings changed that it may have been to."""
+    signs = {
+        facing: tuple(
+            sign
+            for look in looks.values()
+            if (sign := look.sign(facing, reach.t_start_s, reach.t_end_s)) is not None
+        )
+        for facing, probability in reach.facing.items()
+        if probability >= LEAST_FACING
+    }
+    return replace(reach, signs=signs)
+
+
+def _with_stances(
+    reach: Reach,
+    history: Sequence[tuple[float, Mapping[str, tuple[float, float]]]],
+    fronts: Mapping[str, np.ndarray],
+) -> Reach:
+    """The reach with its person's probability weighed by where everybody stood just then."""
+    outward = fronts[max(reach.facing, key=reach.facing.__getitem__)]
+    stood: dict[str, list[tuple[float, float]]] = {}
+    for t_s, where in history:
+        if reach.t_start_s - AROUND_REACH_S <= t_s <= reach.t_end_s + AROUND_REACH_S:
+            for who, at in where.items():
+                stood.setdefault(who, []).append(at)
+    weight = {
+        who: reach.person.get(who, 1e-3) ** OWNER_TRUST
+        * (stance(reach.at_m[:2] - np.median(at, axis=0), outward) ** STANCE_POWER + NO_STANCE)
+        for who, at in stood.items()
+    }
+    total = sum(weight.values())
+    return replace(reach, person={who: w / total for who, w in weight.items()}) if total else reach
 
 
 def _sightings(
