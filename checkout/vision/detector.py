@@ -105,13 +105,13 @@ class Detector:
     def name(self) -> str:
         return self.path.name
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """The detections in each picture, uint8 [height, width, 3], BGR."""
+    def detect(
+        self, images: Sequence[np.ndarray], *, at_least: float = LOWEST_CONFIDENCE
+    ) -> list[Detections]:
+        """The detections in each picture, uint8 [height, width, 3], BGR, with at least this score."""
         found = []
         for image in images:
-            result = self._model.predict(
-                image, imgsz=_network_size(image), conf=LOWEST_CONFIDENCE, verbose=False
-            )[0]
+            result = self._model.predict(image, imgsz=_network_size(image), conf=at_least, verbose=False)[0]
             boxes = result.boxes
             label = self._label[boxes.cls.cpu().numpy().astype(int)]
             keep = label >= 0
