@@ -219,13 +219,11 @@ def measure(
 
     check_free(out, force=force or resume)
     tell = progress or (lambda doing, share: None)
-    facts = _facts(plan)
     recordings = [Recording.open(path) for path in plan.recordings]
     for recording in recordings:
         _ = recording.truth
-    facts |= {"recordings": {recording.id: recording.sha256() for recording in recordings}}
     work = out.with_name(f"{out.stem}-work")
-    _open_work(work, facts, resume)
+    facts = open_work(work, plan, recordings, resume=resume)
     subsets = nested_subsets(plan.data, plan.shares, plan.seed)
     points = []
     for number, share in enumerate(sorted(subsets)):
@@ -356,36 +354,38 @@ def _law(points: Sequence[CurvePoint], sensors: str, name: str, seed: int) -> Po
     return PowerLaw(math.exp(log_a), b, interval, covariance, min(known), max(known))
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
-    facts = data_facts(plan.data)
-    return {
+def open_work(work: Path, plan: Plan, recordings: Sequence[Recording], *, resume: bool) -> dict[str, Any]:
+    """Start a working folder, or go on with one that was started for the same; returns how the curve is made.
+
+    Raises:
+        InputError: there is nothing to resume, or it was started with another plan or other versions.
+    """
+    data = data_facts(plan.data)
+    facts = {
         "tolerance_s": TOLERANCE_S,
         "start": Path(plan.start).name if plan.start else "from scratch",
         "epochs": plan.epochs,
         "steps": "equal for every share" if plan.equal_steps else "proportional to the pictures",
-        "imgsz": plan.imgsz or facts["imgsz"],
+        "imgsz": plan.imgsz or data["imgsz"],
         "shares": sorted(plan.shares),
         "seed": plan.seed,
-        "data": facts,
+        "data": data,
         "versions": {name: version(name) for name in ("checkout-simulator", "ultralytics", "torch")},
+        "recordings": {recording.id: recording.sha256() for recording in recordings},
     }
-
-
-def _open_work(work: Path, facts: Mapping[str, Any], resume: bool) -> None:
-    """Start a working folder, or go on with one that was started with the same facts."""
     stamp = work / "facts.json"
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         _write(stamp, facts)
-        return
+        return facts
     if not stamp.is_file():
         raise InputError(stamp, "", "does not exist, so there is nothing to resume", "run without --resume")
     before = json.loads(stamp.read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(facts))
-    for key, value in now.items():
+    for key, value in facts.items():
         if before.get(key) != value:
             raise InputError(stamp, key, f"was {before.get(key)!r} and is {value!r}", "run without --resume")
+    return facts
 
 
 def _trained(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from checkout.vision.learning_curve import (
     fit_power_law,
     measure,
     nested_subsets,
+    open_work,
 )
 from checkout.vision.video import VideoWriter, read_frames
 
@@ -214,29 +215,42 @@ def short(recording: Path, out: Path, frames: int) -> Path:
     return out
 
 
-@pytest.mark.slow
-def test_shares_are_trained_judged_and_not_trained_again(shipped: Path, tmp_path: Path) -> None:
+def drawn_training_set(folder: Path) -> Path:
+    """Sixteen pictures of noise to train on and two to validate by, each with an item in its middle."""
     import cv2
 
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    data = training_set(tmp_path / "data", rendered=16)
+    data = training_set(folder, rendered=16)
     rng = np.random.default_rng(1)
-    for split in ("train", "val"):
+    for split, count in (("train", 16), ("val", 2)):
         for part in ("images", "labels"):
             (data / part / split).mkdir(exist_ok=True)
-        for number in range(16 if split == "train" else 2):
+        for number in range(count):
             image = rng.integers(0, 255, (64, 64, 3), np.uint8)
             cv2.imwrite(str(data / "images" / split / f"rendered-{number:05d}.jpg"), image)
             (data / "labels" / split / f"rendered-{number:05d}.txt").write_text("1 0.5 0.5 0.4 0.4\n")
-    recording = short(shipped / "clean-01", tmp_path / "short", frames=6)
-    plan = Plan(data, (recording,), epochs=1, shares=(0.5, 1.0), device="cpu")
-    curve = measure(tmp_path / "curve.json", plan)
-    assert [p.pictures for p in curve.points] == [8, 16]
-    assert [p.steps for p in curve.points] == [1, 1]
-    stamp = tmp_path / "curve-work" / "share-0.5" / "shelf-yolo26n.pt"
-    before = stamp.stat().st_mtime_ns
-    again = measure(tmp_path / "curve.json", plan, resume=True)
-    assert stamp.stat().st_mtime_ns == before
-    assert again.points == curve.points
+    return data
+
+
+@pytest.mark.slow
+def test_a_share_is_trained_and_judged_and_finished_ones_are_kept(shipped: Path, tmp_path: Path) -> None:
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    recording = short(shipped / "clean-01", tmp_path / "short", frames=3)
+    plan = Plan(
+        drawn_training_set(tmp_path / "data"), (recording,), epochs=1, shares=(0.5, 1.0), device="cpu"
+    )
+    out, work = tmp_path / "curve.json", tmp_path / "curve-work"
+    with pytest.raises(InputError, match="nothing to resume"):
+        measure(out, plan, resume=True)
+    open_work(work, plan, [Recording.open(recording)], resume=False)
+    (work / "share-1").mkdir()
+    (work / "share-1" / "point.json").write_text(json.dumps(asdict(point(16, 20))))
     with pytest.raises(InputError, match="epochs"):
-        measure(tmp_path / "curve.json", replace(plan, epochs=2), resume=True)
+        measure(out, replace(plan, epochs=2), resume=True)
+    curve = measure(out, plan, resume=True)
+    assert [(p.pictures, p.steps, dict(p.boxes)) for p in curve.points[:1]] == [(8, 1, {"item": 8})]
+    assert curve.points[1] == point(16, 20)
+    wrong, of = curve.points[0].counts["vision"]["event"]["clean-01"]
+    assert wrong == of >= len(Recording.open(recording).truth.events)
+    assert (work / "share-0.5" / "shelf-yolo26n_openvino_model").is_dir()
+    assert not (work / "share-1" / "work").exists()
+    assert LearningCurve.load(out) == curve
