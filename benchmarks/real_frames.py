@@ -24,7 +24,7 @@ import pandas as pd
 
 from checkout.errors import InputError
 from checkout.evaluation.detections import FRAMES_APART, DetectionMetric, DetectionScore
-from checkout.vision.detector import CLASSES, COCO_GOODS, LOWEST_CONFIDENCE, Detections, Detector
+from checkout.vision.detector import CLASSES, COCO_GOODS, IMAGE_SIZE, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.training_data import HAND, Boxed, load_real, voc_pictures
 
 SCORED_FROM = 0.001
@@ -59,10 +59,10 @@ class Looker(Protocol):
 
 
 class Ours:
-    """YOLO weights as the pipeline uses them."""
+    """YOLO weights as the pipeline uses them, if at another size."""
 
-    def __init__(self, weights: Path | None, name: str) -> None:
-        self._detector = Detector(weights)
+    def __init__(self, weights: Path | None, name: str, imgsz: int = IMAGE_SIZE) -> None:
+        self._detector = Detector(weights, imgsz=imgsz)
         self.name, self.sees = name, self._detector.sees
 
     def look(self, image: np.ndarray, least: float = LOWEST_CONFIDENCE) -> Detections:
@@ -286,10 +286,12 @@ def main() -> None:
     parser.add_argument(
         "--rendered-only", type=Path, metavar="WEIGHTS", help="trained on rendered frames alone"
     )
+    parser.add_argument("--imgsz", type=int, action="append", default=[], metavar="PIXELS")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw what is found in six frames of v3")
     options = parser.parse_args()
     data: Path = options.data
     ours: list[Looker] = [Ours(None, "shipped weights")]
+    ours += [Ours(None, f"shipped weights at {size} px", size) for size in options.imgsz]
     ours += [Ours(path, f"{path.parent.name}/{path.name}") for path in options.detector]
     if options.rendered_only:
         ours.append(Ours(options.rendered_only, "trained on rendered frames alone"))
