@@ -1,28 +1,33 @@
-"""How well products are named from a gallery: python -m benchmarks.naming [--photos DIR] [--recordings N]
+"""How well products are named from a gallery: python -m benchmarks.naming [--photos DIR] [--recordings N] [--held ID]
 
 Rendered: six studio pictures of each product of shops that no training saw, and crops of the unoccluded items
 in the shipped recordings of those shops. Real: photos in DIR/train as the gallery, those in DIR/val as queries
-(GroceryStoreDataset: a folder for each product).
+(GroceryStoreDataset: a folder for each product). Held: what hands carry just after true picks and just before true
+put-backs of shipped recordings, cut out by its true box: the most that naming could add to fusion.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from checkout.catalog import shelf_of
 from checkout.recording import Recording
 from checkout.render.pictures import boxes_of
 from checkout.render.products import DrawnProduct
 from checkout.render.recordings import Plot, make_plot
 from checkout.render.scene import Scene, Unit, View
 from checkout.render.specs import SETS
+from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.naming import Gallery, look_of, named_by, trials_summary
+from checkout.vision.shelf_moments import HoldingJudge, holding_score
 from checkout.vision.video import read_frames
 
 VIDEOS = Path(__file__).resolve().parents[1] / "videos"
@@ -32,6 +37,7 @@ STUDIO_M = 0.75
 MARGIN = 0.06
 LEAST_VISIBLE = 0.95
 EVERY_FRAME = 40
+HELD_S = 1.2
 SIZES_PX = (0, 16, 24, 36, 10_000)
 
 
@@ -130,6 +136,76 @@ def rendered(count: int) -> None:
     print(f"{'all':26s}{len(table):6d}{table[:, 1].mean():13.3f}{table[:, 2].mean():15.3f}")
 
 
+def held(recording: Recording, plot: Plot) -> list[list[Query]]:
+    """For each true event that a camera sees the item of in a hand: its crops, of all cameras."""
+    product_of = {f"u{i}": plot.products[u.product].product.product for i, u in enumerate(plot.units)}
+    found: list[list[Query]] = [[] for _ in recording.truth.events]
+    for camera in recording.cameras:
+        judge = HoldingJudge()
+        boxes = recording.boxes[recording.boxes["camera"] == camera.camera]
+        frames = dict(iter(boxes.groupby("frame")))
+        for index, (t_s, image) in enumerate(read_frames(recording.path / camera.file)):
+            here = frames.get(index, boxes.iloc[:0])
+            items, hands = here[here["label"] == "item"], here[here["label"] == "hand"]
+            seen = _detections(items)
+            moving = judge.update(t_s, seen)
+            for number, event in enumerate(recording.truth.events):
+                since_s = t_s - event.t_s if event.action == "pick" else event.t_s - t_s
+                if not 0 <= since_s <= HELD_S:
+                    continue
+                for name, box, moves in zip(items["id"], seen.boxes_xyxy, moving, strict=True):
+                    alone = Detections(box[None], np.ones(1), np.full(1, CLASSES.index("item")))
+                    if product_of[name] == event.product and any(
+                        holding_score(hand, alone, np.array([moves])) > 0
+                        for hand in _detections(hands).boxes_xyxy
+                    ):
+                        shelf = [f.product for f in plot.planogram.on_shelf(shelf_of(event.facing))]
+                        found[number].append(Query(event.product, _crop(image, box), tuple(shelf)))
+    return [crops for crops in found if crops]
+
+
+def _detections(rows: pd.DataFrame) -> Detections:
+    label = np.array([CLASSES.index(name) for name in rows["label"]], int)
+    return Detections(rows[["x1", "y1", "x2", "y2"]].to_numpy(float), np.ones(len(rows)), label)
+
+
+def in_hands(ids: Sequence[str]) -> None:
+    """Print how items in hands are named, crop by crop by size, and event by event from all its crops."""
+    specs = {spec.id: spec for name in ("test-clean", "test-hard") for spec in SETS[name]}
+    crops: list[tuple[float, bool, bool]] = []
+    events: list[tuple[bool, bool]] = []
+    for name in ids:
+        plot = make_plot(specs[name])
+        sold = {f.product for f in plot.planogram.values()}
+        products = [p for p in plot.products if p.product.product in sold]
+        gallery = Gallery({p: [look_of(i) for i in own] for p, own in studio(products, plot).items()})
+        for queries in held(Recording.open(VIDEOS / name), plot):
+            logs = np.zeros(len(gallery.products))
+            for query in queries:
+                shares = gallery.name(query.crop)
+                crops.append((min(query.crop.shape[:2]), *_right(shares, query)))
+                logs += np.log(np.array(list(shares.values())) + 1e-6) / len(queries)
+            events.append(_right(dict(zip(gallery.products, logs, strict=True)), queries[0]))
+    print("held in hands: shorter side of the crop   crops   top-1 of all   top-1 of its shelf")
+    table = np.array(crops, float)
+    for low, high in pairwise(SIZES_PX):
+        part = table[(table[:, 0] >= low) & (table[:, 0] < high)]
+        if len(part):
+            size = f"{low}-{high} px" if high < 1000 else f"{low} px and more"
+            print(f"{size:41s}{len(part):6d}{part[:, 1].mean():13.3f}{part[:, 2].mean():15.3f}")
+    every, shelf = np.mean(events, axis=0)
+    print(f"{'events, all crops together':41s}{len(events):6d}{every:13.3f}{shelf:15.3f}")
+    print(f"median crop {np.median(table[:, 0]):.0f} px")
+
+
+def _right(score: Mapping[str, float], query: Query) -> tuple[bool, bool]:
+    """Whether the best of all products, and the best of those it may be, is the one it is."""
+    near = {p: score[p] for p in query.among if p in score}
+    return max(score, key=score.__getitem__) == query.product, (
+        max(near, key=near.__getitem__) == query.product if near else False
+    )
+
+
 def photos(folder: Path) -> None:
     """Print how products in real photos are named, and which are taken for which."""
     started = time.perf_counter()
@@ -156,9 +232,14 @@ def main() -> None:
     parser.add_argument(
         "--recordings", type=int, default=3, help="shipped recordings whose products are named"
     )
+    parser.add_argument(
+        "--held", nargs="*", default=[], metavar="ID", help="shipped recordings, such as clean-03"
+    )
     options = parser.parse_args()
     if options.recordings:
         rendered(options.recordings)
+    if options.held:
+        in_hands(options.held)
     if options.photos:
         photos(options.photos)
 

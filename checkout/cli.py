@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from checkout.evaluation.report import EvaluationReport
     from checkout.evaluation.temporal import TemporalScore
     from checkout.pipeline import Perceived
+    from checkout.vision.learning_curve import LearningCurve
 
 EXTRAS = {
     "vision": (
@@ -356,6 +357,42 @@ def train_command(
             weights=weights, resume=resume, workers=workers, device=device, force=force, progress=tell,
         )  # fmt: skip
     typer.echo(f"{made}, model card {made.with_suffix('.md')}")
+
+
+@app.command("learning-curve")
+def learning_curve_command(
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="REC...", help="Recordings to judge each training by.")
+    ],
+    data: Annotated[Path, typer.Option("--data", help="Training set: the work/data of checkout train.")],
+    out: Annotated[Path, typer.Option("--out", help="Curve to write, .json; working files lie beside it.")],
+    start: Annotated[
+        str | None, typer.Option("--start", help="Checkpoint to start from; else from scratch.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 10,
+    equal_steps: Annotated[
+        bool, typer.Option("--equal-steps", help="More passes over a smaller share: all take the same steps.")
+    ] = False,
+    imgsz: Annotated[int | None, typer.Option(min=64, help="Pixels; else as the data was cut.")] = None,
+    shares: Annotated[
+        str, typer.Option("--shares", help="Of the data, separated by commas.")
+    ] = "0.05,0.2,0.5,1",
+    seed: int = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, 0, ...; else what Ultralytics chooses.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the shares that are finished.")] = False,
+    force: ForceOption = False,
+) -> None:
+    """Train on growing shares of the data, and say what more of it would buy."""
+    from checkout.vision.learning_curve import Plan, measure
+
+    try:
+        wanted = tuple(float(share) for share in _list(shares))
+    except ValueError:
+        raise InputError("--shares", "", f"{shares!r}, expected numbers separated by commas") from None
+    plan = Plan(data, tuple(recordings), start, epochs, equal_steps, imgsz, wanted, seed, device)
+    with progress_bar() as tell:
+        curve = measure(out, plan, resume=resume, force=force, progress=tell)
+    print_learning_curve(curve)
 
 
 @app.command("gallery")
@@ -729,6 +766,31 @@ def _print_temporal(console: Console, temporal: Sequence[TemporalScore]) -> None
         maps = [t.map for t in temporal if t.kind == kind]
         table.add_row(kind, *(f"{m:.3f}" for m in maps), f"{sum(maps) / len(maps):.3f}")
     console.print(table)
+
+
+def print_learning_curve(curve: LearningCurve) -> None:
+    """Errors after each training, and the laws, as tables on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for sensors, laws in curve.laws.items():
+        table = Table(title=f"share that is wrong, sensors {sensors}", title_justify="left")
+        for name in (
+            "pictures",
+            "steps",
+            *(f"{e}s" if e != "low_confidence" else "low confidence" for e in laws),
+        ):
+            table.add_column(name, justify="right")
+        for point in curve.points:
+            errors = (f"{point.error(sensors, name):.3f}" for name in laws)
+            table.add_row(str(point.pictures), str(point.steps), *errors)
+        powers = []
+        for law in laws.values():
+            interval = f" ({law.b_ci95[0]:.2f} to {law.b_ci95[1]:.2f})" if law and law.b_ci95 else ""
+            powers.append(f"{law.a:.3g} n^-{law.b:.2f}{interval}" if law else "no law")
+        table.add_row("n", "", *powers)
+        console.print(table)
 
 
 def print_footage(report: FootageReport) -> None:

@@ -72,6 +72,7 @@ class Detector:
             OpenVINO form is taken where that library is installed because it is the fastest.
         class_map: the model's class (name or number) -> "hand", "item", "person", or "" to leave it out; for names
             not known here.
+        imgsz: longer side of the picture given to the network, pixels.
 
     Raises:
         InputError: the file is missing, is not a model, or has no class that can be used; or the map names a class
@@ -79,9 +80,14 @@ class Detector:
     """
 
     def __init__(
-        self, weights: str | Path | None = None, *, class_map: Mapping[str, str] | None = None
+        self,
+        weights: str | Path | None = None,
+        *,
+        class_map: Mapping[str, str] | None = None,
+        imgsz: int = IMAGE_SIZE,
     ) -> None:
         self.path = _shipped_weights() if weights is None else Path(weights)
+        self._imgsz = imgsz
         self._model = _load(self.path, named=weights is not None)
         names: dict[int, str] = dict(self._model.names)
         given = dict(class_map or {})
@@ -105,12 +111,14 @@ class Detector:
     def name(self) -> str:
         return self.path.name
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """The detections in each picture, uint8 [height, width, 3], BGR."""
+    def detect(
+        self, images: Sequence[np.ndarray], *, at_least: float = LOWEST_CONFIDENCE
+    ) -> list[Detections]:
+        """The detections in each picture, uint8 [height, width, 3], BGR, with at least this score."""
         found = []
         for image in images:
             result = self._model.predict(
-                image, imgsz=_network_size(image), conf=LOWEST_CONFIDENCE, verbose=False
+                image, imgsz=_network_size(image, self._imgsz), conf=at_least, verbose=False
             )[0]
             boxes = result.boxes
             label = self._label[boxes.cls.cpu().numpy().astype(int)]
@@ -157,9 +165,9 @@ def _overlaps(boxes: np.ndarray) -> np.ndarray:
     return np.asarray(inter / np.maximum(area[:, None] + area[None, :] - inter, 1e-9))
 
 
-def _network_size(image: np.ndarray) -> tuple[int, int]:
+def _network_size(image: np.ndarray, longer: int) -> tuple[int, int]:
     height, width = image.shape[:2]
-    scale = IMAGE_SIZE / max(height, width)
+    scale = longer / max(height, width)
     return tuple(int(np.ceil(side * scale / 32) * 32) for side in (height, width))  # type: ignore[return-value]
 
 
