@@ -104,6 +104,15 @@ class Place(NamedTuple):
     y_m: float
 
 
+class PersonSighting(NamedTuple):
+    """The box, pixels, that was taken for a person in one frame of one camera."""
+
+    camera: str
+    t_s: float
+    person: str
+    box_xyxy: tuple[float, float, float, float]
+
+
 @dataclass
 class _Look:
     """Mean of the looks of one person in one camera, and of how many."""
@@ -155,13 +164,18 @@ class ShopperTracker:
             self._speed[entry.person] = np.zeros(2)
         return self._place
 
-    def update(self, camera: Camera, t_s: float, people: Detections, image: np.ndarray | None = None) -> None:
-        """Move people to the person boxes of one frame; with the picture, also by how they look."""
+    def update(
+        self, camera: Camera, t_s: float, people: Detections, image: np.ndarray | None = None
+    ) -> dict[str, int]:
+        """Move people to the person boxes of one frame; with the picture, also by how they look.
+
+        Returns the index into `people` of the box that each person was given.
+        """
         from scipy.optimize import linear_sum_assignment
 
         names = list(self.places(t_s))
         if not names or not len(people):
-            return
+            return {}
         kept = _apart(floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M), people.confidence)
         boxes = people.boxes_xyxy[kept]
         floor = floor_points(camera, boxes, BODY_HEIGHT_M)
@@ -184,8 +198,10 @@ class ShopperTracker:
         if looks is not None:
             alone = _alone(boxes)
             clear = {name: looks[column] for name, column in given.items() if alone[column]}
-            self._exchange(camera.camera, clear)
+            renamed = self._exchange(camera.camera, clear)
             self._learn(camera.camera, clear)
+            given = {renamed.get(name, name): column for name, column in given.items()}
+        return {name: kept[column] for name, column in given.items()}
 
     def _alike(self, name: str, camera: str, look: np.ndarray) -> float:
         """How much a look is like that of a person in a camera, 0-1; middling when that is not known yet."""
@@ -204,9 +220,9 @@ class ShopperTracker:
             ):
                 known.mean = 0.98 * known.mean + 0.02 * look
 
-    def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> None:
-        """Give two people each other's place when their looks have said so for long enough."""
-        names = list(self._place)
+    def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> dict[str, str]:
+        """Give two people each other's place when their looks have said so for long enough; returns the new names."""
+        names, renamed = list(self._place), {name: name for name in self._place}
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
                 if any(
@@ -226,6 +242,9 @@ class ShopperTracker:
                     for book in books:
                         book[a], book[b] = book[b], book[a]
                     self._doubt = {}
+                    swap = {a: b, b: a}
+                    renamed = {old: swap.get(new, new) for old, new in renamed.items()}
+        return renamed
 
     def _move(self, name: str, to: np.ndarray, t_s: float, unseen_s: float) -> None:
         gain = 0.5 if unseen_s < 0.5 else 0.9

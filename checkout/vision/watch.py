@@ -27,7 +27,7 @@ from checkout.vision.shelf_moments import (
     facing_regions,
     holding_score,
 )
-from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
+from checkout.vision.tracks import BoxTracker, HandSighting, PersonSighting, Place, ShopperTracker
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
 STILL_GREY_LEVELS = 2.5
@@ -46,6 +46,7 @@ class Sight:
         detections: one row a box, `DETECTION_COLUMNS`, pixels.
         frames: frames read, of all cameras.
         network_frames: frames that the network looked at.
+        people: the box that each person was given in each frame, where one was.
     """
 
     sightings: tuple[HandSighting, ...]
@@ -55,6 +56,7 @@ class Sight:
     frames: int
     network_frames: int
     warnings: tuple[str, ...]
+    people: tuple[PersonSighting, ...] = ()
 
 
 class StillGate:
@@ -136,13 +138,19 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     sightings: list[HandSighting] = []
     reaches: list[Reach] = []
     places: list[Place] = []
+    people: list[PersonSighting] = []
     count = 0
     for t_s, index, name, image in frames_in_time_order(
         [(c.camera, recording.path / c.file) for c in cameras]
     ):
         watch = watches[name]
         found = watch.look(index, t_s, image)
-        shoppers.update(watch.camera, t_s, found.of("person", at_least=PERSON_SCORE), image)
+        bodies = found.of("person", at_least=PERSON_SCORE)
+        given = shoppers.update(watch.camera, t_s, bodies, image)
+        people += [
+            PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
+            for who, i in given.items()
+        ]
         where = shoppers.places(t_s)
         places += [
             Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
@@ -158,7 +166,8 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
     reaches += [_with_signs(reach, looks) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
-    return _sight(sightings, places, moments, list(watches.values()), count, warnings)
+    seen_all = _sight(sightings, places, moments, list(watches.values()), count, warnings)
+    return replace(seen_all, people=tuple(people))
 
 
 def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
