@@ -46,6 +46,7 @@ EXTRAS = {
     "render": ("mujoco",),
 }
 Progress = Callable[[str, float], None]
+TABLE_WIDTH = 112
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 app = typer.Typer(
@@ -684,11 +685,13 @@ def _print_receipts(seen: Perceived, names: dict[str, str]) -> None:
 
 
 def print_evaluation(report: EvaluationReport) -> None:
-    """The report as tables on the terminal."""
+    """The report as tables on the terminal, or for a file as wide as the widest needs."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
     r = report.receipts
     console.print(
         f"{len(report.recordings)} recordings, {len(report.judged)} judged events,"

@@ -178,6 +178,7 @@ def _row(recording: str, item: Judged, grey_level: float) -> dict[str, Any]:
         "occlusion": float(conditions.get("occlusion", 0.0)),
         "outcome": item.outcome,
         "perceived": said.product if said else "",
+        "perceived_action": said.action if said else "",
         "perceived_t_s": said.t_s if said else np.nan,
         "perceived_quantity": said.quantity if said else 0,
         "perceived_shopper": said.shopper if said else "",

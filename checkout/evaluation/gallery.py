@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from checkout.contact_sheet import SheetRow, key_frames
+from checkout.evaluation.events import ASSOCIATION_S
 from checkout.evaluation.report import EvaluationReport
 from checkout.recording import Recording
 
@@ -18,14 +19,16 @@ MOST_SHOWN = 24
 WHOLE_SIZE = (512, 288)
 SPAN_S = 1.0
 """Assumed: how long an event is taken to last where that is not known."""
-_LAST_SURE = {
+_SURE = {
+    "phantom": "action_confidence",
+    "wrong action": "action_confidence",
     "wrong item": "item_confidence",
     "wrong shopper": "shopper_confidence",
-    "phantom": "action_confidence",
 }
 KINDS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "missed": lambda t: t["outcome"] == "missed",
     "phantom": lambda t: t["outcome"] == "phantom",
+    "wrong action": lambda t: t["outcome"] == "wrong_action",
     "wrong item": lambda t: t["outcome"].isin(["wrong_product", "wrong_quantity"]),
     "wrong shopper": lambda t: t["outcome"] == "wrong_shopper",
 }
@@ -54,19 +57,44 @@ def worst(judged: pd.DataFrame, most: int = MOST_SHOWN) -> pd.DataFrame:
     What was said is worse the surer it was; what was missed is worse the less it was hidden and crowded. The column
     `kind` is added.
     """
-    ranked = []
+    ranked, judged = [], with_wrong_actions(judged)
     for kind, holds in KINDS.items():
         rows = judged[holds(judged)].assign(kind=kind)
         if kind == "missed":
             rows = rows.sort_values(["people_near", "occlusion", "recording", "t_s"])
         else:
-            rows = rows.sort_values([_LAST_SURE[kind], "recording", "t_s"], ascending=[False, True, True])
+            rows = rows.sort_values([_SURE[kind], "recording", "t_s"], ascending=[False, True, True])
         ranked.append(rows.assign(turn=range(len(rows))))
     table = pd.concat(ranked).sort_values("turn", kind="stable").head(most)
     order = list(KINDS)
     return table.sort_values(
         ["kind", "turn"], key=lambda c: c.map(order.index) if c.name == "kind" else c
     ).drop(columns="turn")
+
+
+def with_wrong_actions(judged: pd.DataFrame) -> pd.DataFrame:
+    """Makes one row, of the outcome "wrong_action", of a missed event and the phantom of the other action there.
+
+    As in `confusions.ActionMetric`, they belong together within `ASSOCIATION_S` when the place or the product is the
+    same.
+    """
+    missed = judged[judged["outcome"] == "missed"]
+    merged = judged.copy()
+    said = [c for c in judged.columns if c.startswith("perceived") or c.endswith("_confidence")]
+    for index, phantom in judged[judged["outcome"] == "phantom"].iterrows():
+        there = (missed["facing"] == phantom["facing"]) | (missed["product"] == phantom["product"])
+        apart_s = (missed["t_s"] - phantom["t_s"]).abs()
+        other = missed["action"] != phantom["action"]
+        same = missed[
+            (missed["recording"] == phantom["recording"]) & (apart_s <= ASSOCIATION_S) & there & other
+        ]
+        if same.empty:
+            continue
+        nearest = apart_s[same.index].idxmin()
+        merged.loc[nearest, said] = phantom[said]
+        merged.loc[nearest, "outcome"] = "wrong_action"
+        merged, missed = merged.drop(index=index), missed.drop(index=nearest)
+    return merged
 
 
 def take_pictures(

@@ -33,6 +33,8 @@ th.l,td.l{text-align:left}
 .wide table{width:100%}
 .wide svg{max-width:100%;height:auto;display:block}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(22rem,1fr));gap:1rem;align-items:start}
+.pair.uneven{grid-template-columns:minmax(22rem,1.55fr) minmax(20rem,1fr)}
+@media(max-width:62rem){.pair.uneven{grid-template-columns:1fr}}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.8rem;margin:1.2rem 0}
 .card{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.7rem .9rem}
 .card b{display:block;font-size:1.55rem;line-height:1.25}.card span{color:var(--soft);font-size:.85rem}
@@ -143,6 +145,7 @@ def _events(report: EvaluationReport) -> str:
         )
         for e in report.events
     ]
+    table = _table(("right in", "within", "precision", "recall", "F1", "95 %"), rows)
     curve = _box(plots.event_curves(report.curves)) if any(c.points for c in report.curves) else ""
     temporal = ""
     if report.temporal:
@@ -157,7 +160,7 @@ def _events(report: EvaluationReport) -> str:
         "Shelf events",
         "An event is right when everything named is right within the time. Intervals are 95 % bootstraps over "
         "recordings. The curve leaves out the events that perception is less sure of, more and more to the left.",
-        f'<div class="pair">{_table(("right in", "within", "precision", "recall", "F1", "95 %"), rows)}{curve}</div>',
+        f'<div class="pair uneven">{table}{curve}</div>',
         temporal,
     )
 
@@ -280,7 +283,7 @@ def _gallery(shown: Sequence[ShownError]) -> str:
     return _section(
         "The worst errors",
         "What perception was surest of and wrong about, and what it missed though few people were near and little hid "
-        "it. Yellow: the facing. The pictures come from the camera that sees it best.",
+        "it. Yellow: the facing; blue: the hand that truly was there. The camera is the one that sees the facing best.",
         *(_error(e) for e in shown),
     )
 
@@ -290,12 +293,12 @@ def _error(error: ShownError) -> str:
     is_phantom, is_missed = error.kind == "phantom", error.kind == "missed"
     event = f"{row['action']}, {row['quantity']} × {row['product']}, {row['shopper']}, at {row['facing']}"
     said = (
-        f"{row['action']}, {row['perceived_quantity']} × {row['perceived']}, {row['perceived_shopper']}, "
+        f"{row['perceived_action']}, {row['perceived_quantity']} × {row['perceived']}, {row['perceived_shopper']}, "
         f"at {row['perceived_facing']}, {row['perceived_t_s']:.1f} s"
     )
     facts = [
         ("where", f"{row['recording']}, {row['t_s']:.1f} s"),
-        ("truly", "nothing happened" if is_phantom else event),
+        ("truly", "no such event" if is_phantom else event),
         ("said", "nothing" if is_missed else said),
     ]
     if not is_missed:
@@ -303,8 +306,8 @@ def _error(error: ShownError) -> str:
             ("sure", ", ".join(f"{a} {row[f'{a}_confidence']:.2f}" for a in ("item", "action", "shopper")))
         )
     if not is_phantom:
-        facts.append(("hard by", f"{row['people_near']} people near, {float(str(row['occlusion'])):.0%} hidden, "
-                      f"{row['look_alikes']} look-alikes"))  # fmt: skip
+        facts.append(("hard by", f"people near: {row['people_near']}, hidden: {float(str(row['occlusion'])):.0%}, "
+                      f"look-alikes: {row['look_alikes']}"))  # fmt: skip
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
     shots = "".join(
         f'<figure><img loading="lazy" src="pictures/{escape(error.pictures[tile])}" alt="{tile}">'

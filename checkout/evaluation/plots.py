@@ -85,7 +85,8 @@ def product_matrix(confusions: Sequence[ProductConfusion]) -> str:
     for c in shown:
         matrix[rows.index(c.product), columns.index(c.said)] = c.events
     figure, axes = _figure(3.2 + 0.36 * len(columns), 2.6 + 0.32 * len(rows))
-    axes.imshow(matrix, cmap="Oranges", vmin=0, vmax=max(2.0, matrix.max()), aspect="auto")
+    most = max(2.0, 1.6 * float(matrix.max(initial=0.0)))  # the darkest colours would hide the numbers
+    axes.imshow(matrix, cmap="Oranges", vmin=0, vmax=most, aspect="auto")
     for i, j in zip(*np.nonzero(matrix), strict=True):
         axes.text(j, i, f"{matrix[i, j]:.0f}", ha="center", va="center", fontsize=9, color=INK)
     axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)

@@ -62,6 +62,14 @@ def test_shoppers_keep_their_names_while_they_walk_past_each_other() -> None:
     assert places["ben"] == pytest.approx([-1.0, -1.0], abs=0.15)
 
 
+def test_a_box_that_stands_on_another_is_given_to_nobody() -> None:
+    tracker = ShopperTracker([Entry("anna", 0.0, (0.0, -0.5))])
+    middle = seen_at(ABOVE, 0.0, -0.5, BODY_HEIGHT_M)
+    people = boxes("person", seen_at(ABOVE, 2.0, -0.5, BODY_HEIGHT_M), middle, middle)
+    given = tracker.update(ABOVE, 0.1, people)
+    assert given in ({"anna": 1}, {"anna": 2})
+
+
 def test_nobody_is_known_before_the_entry_scan() -> None:
     tracker = ShopperTracker([Entry("anna", 5.0, (0.0, -0.5))])
     assert tracker.places(1.0) == {}
@@ -140,8 +148,10 @@ def test_people_who_were_mixed_up_get_their_names_back_by_their_clothes() -> Non
             # Half way they change places while nobody looks.
             side = -0.5 if frame < 30 else 0.5
             found, image = scene(((side, -0.6), RED), ((-side, -0.6), BLUE))
-            tracker.update(ABOVE, frame / 10, found, image if with_picture else None)
+            given = tracker.update(ABOVE, frame / 10, found, image if with_picture else None)
+            assert frame >= 30 or given == {"anna": 0, "ben": 1}
         last[with_picture] = tracker.places(6.0)
+        assert given == ({"anna": 0, "ben": 1} if with_picture else {"anna": 1, "ben": 0})
     assert last[True]["anna"] == pytest.approx([0.5, -0.6], abs=0.1)
     assert last[True]["ben"] == pytest.approx([-0.5, -0.6], abs=0.1)
     assert last[False]["anna"] == pytest.approx([-0.5, -0.6], abs=0.1)
