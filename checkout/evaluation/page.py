@@ -28,6 +28,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem
 th,td{text-align:right;padding:.28rem .7rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th{color:var(--soft);font-weight:600}
 th.l,td.l{text-align:left}
+.front th{white-space:normal;vertical-align:bottom;line-height:1.25}
 .wide{overflow-x:auto;background:var(--panel);border:1px solid var(--line);border-radius:6px}
 .wide{margin:.8rem 0;padding:.3rem}
 .wide table{width:100%}
@@ -102,8 +103,8 @@ def _comparison(reports: Sequence[EvaluationReport]) -> str:
             f'<tr><td class="l">{link}</td>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
         )
     head = "".join(f"<th>{escape(name)}</th>" for name, _ in _headlines(reports[0]))
-    table = f'<div class="wide"><table><tr><th class="l">sensors</th>{head}</tr>{"".join(rows)}</table></div>'
-    text = f"{len(reports[0].recordings)} recordings, watched and weighed once; each set of sensors has its own page."
+    table = f'<div class="wide front"><table><tr><th class="l">sensors</th>{head}</tr>{"".join(rows)}</table></div>'
+    text = f"{_recordings(reports[0])}, watched and weighed once; each set of sensors has its own page."
     return _page("Evaluation", [f"<h1>Evaluation by sensors</h1><p>{escape(text)}</p>", table])
 
 
@@ -121,13 +122,18 @@ def _headlines(report: EvaluationReport) -> list[tuple[str, str]]:
     ]
 
 
+def _recordings(report: EvaluationReport) -> str:
+    count = len(report.recordings)
+    return f"{count} recording{'s' if count > 1 else ''}"
+
+
 def _head(report: EvaluationReport) -> str:
     cards = "".join(
         f'<div class="card"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in _headlines(report)
     )
     true = int((report.judged["outcome"] != "phantom").sum())
     text = (
-        f"{len(report.recordings)} recordings with {true} true shelf events and {report.shopper_minutes:.1f} "
+        f"{_recordings(report)} with {true} true shelf events and {report.shopper_minutes:.1f} "
         f"shopper-minutes. Sensors: {' and '.join(report.sensors)}. Detector: {report.detector}."
     )
     return f'<h1>What perception gets right</h1><p class="soft">{escape(text)}</p><div class="cards">{cards}</div>'
