@@ -47,6 +47,7 @@ EXTRAS = {
     "render": ("mujoco",),
 }
 Progress = Callable[[str, float], None]
+TABLE_WIDTH = 112
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 app = typer.Typer(
@@ -497,54 +498,101 @@ def evaluate_command(
         Path | None,
         typer.Option(help="Fit the confidences' calibration on these recordings and add it to this file."),
     ] = None,
-    sensors: SensorsOption = "vision,plates",
+    sensors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sensors",
+            help="vision, plates, or both separated by a comma; repeat it to judge several sets in one run."
+            " Without it: vision,plates.",
+        ),
+    ] = None,
     detector: DetectorOption = None,
     class_map: ClassMapOption = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="DIR", help="Write tables, plots and a gallery of the worst errors here."
+        ),
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Write the only recording's video with what was perceived and the truth."),
+    ] = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """Judge perception by the truth: detections, shelf events, receipts, calibration; and fit a profile."""
-    from checkout.evaluation.report import evaluate
     from checkout.footage import parse_classes
-    from checkout.pipeline import ConfidenceMap
 
-    _writable(to_json, profile, force=force)
+    _writable(to_json, profile, report_folder, annotate, force=force)
     mapped = parse_classes(class_map, option="--class-map")
     if truth is not None:
         if len(recordings) != 1 or not recordings[0].is_file():
             raise InputError("--truth", "", "goes with one plain video; recordings hold their own truth")
-        if profile is not None or fit_confidence is not None:
-            raise InputError(
-                "--profile" if profile is not None else "--fit-confidence",
-                "",
-                "needs recordings, whose truth says what everybody owes",
-            )
+        unfit = {
+            "--profile": profile, "--fit-confidence": fit_confidence, "--report": report_folder, "--annotate": annotate,
+            "--sensors": sensors,
+        }  # fmt: skip
+        for option, value in unfit.items():
+            if value is not None:
+                raise InputError(option, "", "needs recordings, whose truth says what everybody owes")
         _evaluate_video(recordings[0], truth, classes, detector, mapped, to_json, force=force)
         return
     for path in recordings:
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
             raise InputError(path, "", "is a plain video", "say with --truth FILE what happens in it")
-    with progress_bar() as tell:
-        report = evaluate(
-            [p for p in recordings if p.is_dir() or not p.exists()],
-            detector=detector,
-            class_map=mapped,
-            sensors=_list(sensors),
-            confidence=ConfidenceMap() if fit_confidence else None,
-            progress=tell,
-        )
+    folders = [p for p in recordings if p.is_dir() or not p.exists()]
+    sets = [_list(s) for s in sensors or ["vision,plates"]]
+    if profile is not None and len(sets) > 1:
+        raise InputError("--profile", "", "is of one set of sensors; give --sensors once")
+    if annotate is not None and (len(folders) != 1 or "vision" not in sets[0]):
+        raise InputError("--annotate", "", "needs one recording, and vision in the first --sensors")
+    reports = _evaluate_recordings(
+        folders, sets, detector, mapped, fit_confidence, annotate, report_folder, force=force
+    )
     if profile is not None:
-        report.profile().save(profile, force=force)
-    if fit_confidence is not None:
-        from checkout.evaluation.calibration import save_confidence
-
-        save_confidence(fit_confidence, report)
-    if not write_json(report.to_dict(), to_json, force=force):
-        print_evaluation(report)
-    for failed, reason in report.failed.items():
-        typer.echo(f"error: {failed} was left out: {reason}", err=True)
-    if report.failed:
+        reports[0].profile().save(profile, force=force)
+    documents = [r.to_dict() for r in reports]
+    if not write_json(documents[0] if len(sets) == 1 else {"evaluations": documents}, to_json, force=force):
+        for report in reports:
+            print_evaluation(report)
+    for folder in (report_folder, annotate):
+        if folder is not None:
+            typer.echo(f"written: {folder / 'index.html' if folder == report_folder else folder}", err=True)
+    failed = {path: reason for report in reports for path, reason in report.failed.items()}
+    for path_name, reason in failed.items():
+        typer.echo(f"error: {path_name} was left out: {reason}", err=True)
+    if failed:
         raise typer.Exit(1)
+
+
+def _evaluate_recordings(
+    recordings: list[Path],
+    sensor_sets: list[tuple[str, ...]],
+    detector: str | None,
+    class_map: dict[str, str],
+    fit_confidence: Path | None,
+    annotate: Path | None,
+    report_folder: Path | None,
+    *,
+    force: bool,
+) -> list[EvaluationReport]:
+    from checkout.evaluation.calibration import save_confidence
+    from checkout.evaluation.page import write_page
+    from checkout.evaluation.report import evaluate_each
+    from checkout.pipeline import ConfidenceMap
+
+    with progress_bar() as tell:
+        reports = evaluate_each(
+            recordings, sensor_sets, detector=detector, class_map=class_map,
+            confidence=ConfidenceMap() if fit_confidence else None, progress=tell, annotate=annotate, force=force,
+        )  # fmt: skip
+        if report_folder is not None:
+            write_page(report_folder, reports, force=force, progress=tell)
+    if fit_confidence is not None:
+        for report in reports:
+            save_confidence(fit_confidence, report)
+    return reports
 
 
 def _evaluate_video(
@@ -674,11 +722,13 @@ def _print_receipts(seen: Perceived, names: dict[str, str]) -> None:
 
 
 def print_evaluation(report: EvaluationReport) -> None:
-    """The report as tables on the terminal."""
+    """The report as tables on the terminal, or for a file as wide as the widest needs."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
     r = report.receipts
     console.print(
         f"{len(report.recordings)} recordings, {len(report.judged)} judged events,"
@@ -718,6 +768,8 @@ def print_evaluation(report: EvaluationReport) -> None:
     ):
         table.add_row(name, value)
     console.print(table)
+    _print_matched(console, report)
+    _print_identities(console, report)
     table = Table(title="calibration of the confidences", title_justify="left")
     for name in ("aspect", "events", "ECE", "95 %", "Brier"):
         table.add_column(name, justify="left" if name == "aspect" else "right")
@@ -734,6 +786,59 @@ def print_evaluation(report: EvaluationReport) -> None:
     console.print(f"outcomes: {outcomes}")
     for warning in report.warnings:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _print_matched(console: Console, report: EvaluationReport) -> None:
+    from rich.table import Table
+
+    table = Table(title="what is right of the events that were seen", title_justify="left")
+    for name in ("aspect", "right", "of", "share", "95 %"):
+        table.add_column(name, justify="left" if name == "aspect" else "right")
+    for a in report.accuracies:
+        share = "" if a.share is None else f"{a.share:.3f}"
+        interval = f"{a.ci95[0]:.3f}-{a.ci95[1]:.3f}" if a.ci95 else ""
+        table.add_row(a.aspect, str(a.right), str(a.of), share, interval)
+    console.print(table)
+    table = Table(title="actions: what was said of what truly happened", title_justify="left")
+    said = list(dict.fromkeys(a.said for a in report.actions))
+    for name in ("truly", *said):
+        table.add_column(name, justify="left" if name == "truly" else "right")
+    for true in dict.fromkeys(a.true for a in report.actions):
+        row = {a.said: str(a.events) for a in report.actions if a.true == true}
+        table.add_row(
+            true if true != "phantom" else "nothing (phantom)", *(row.get(name, "") for name in said)
+        )
+    console.print(table)
+    for p in report.products[:8]:
+        console.print(f"  {p.events} x {p.product} taken for {p.said}", markup=False)
+
+
+def _print_identities(console: Console, report: EvaluationReport) -> None:
+    from rich.table import Table
+
+    if not report.identities:
+        return
+    table = Table(
+        title="identities, camera by camera (overlap 0.5; HOTA over 0.05-0.95)", title_justify="left"
+    )
+    for name in ("what", "boxes", "found", "switches", "a minute", "MOTA", "IDF1", "IDF1 95 %", "HOTA"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for i in report.identities:
+        interval = f"{i.idf1_ci95[0]:.3f}-{i.idf1_ci95[1]:.3f}" if i.idf1_ci95 else ""
+        table.add_row(
+            f"{i.label} ({i.identity})", str(i.boxes), str(i.matched), str(i.switches), f"{i.switches_per_minute:.1f}",
+            f"{i.mota:.3f}", f"{i.idf1:.3f}", interval, f"{i.hota:.3f}",
+        )  # fmt: skip
+    console.print(table)
+    if n := report.naming:
+        interval = (
+            f" ({n.wrong_account_ci95[0]:.3f}-{n.wrong_account_ci95[1]:.3f})" if n.wrong_account_ci95 else ""
+        )
+        console.print(
+            f"names: {n.named:.3f} of {n.person_frames} person-frames got one; of these {n.wrong_account:.3f}{interval}"
+            f" stand for the wrong account, {n.wrong_person:.3f} for the wrong person",
+            soft_wrap=True,
+        )
 
 
 def _print_detections(console: Console, detections: Sequence[DetectionScore]) -> None:

@@ -9,7 +9,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -165,7 +165,11 @@ Outline = tuple[tuple[tuple[float, float], ...], tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take from a video: which tile, when, and which part of the frame (None: the whole)."""
+    """One picture to take from a video: which tile, when, and which part of the frame (None: the whole).
+
+    Attributes:
+        whole_size: width and height, pixels, that a picture of the whole frame is fitted into; None for the sheet's.
+    """
 
     row: int
     tile: str
@@ -173,6 +177,7 @@ class Shot:
     t_s: float
     around: Rect | None
     outlines: tuple[Outline, ...] = ()
+    whole_size: tuple[int, int] | None = None
 
 
 def contact_sheet(
@@ -241,6 +246,33 @@ def save_sheet(
     with new_file(out, force=force) as draft:
         sheet.save(draft, formats[out.suffix.lower()], quality=90)
     return sheet
+
+
+def key_frames(
+    recording: Recording,
+    rows: Sequence[SheetRow],
+    *,
+    whole_size: tuple[int, int],
+    progress: Progress | None = None,
+) -> list[dict[str, tuple[Image, str]]]:
+    """For each row, its pictures "before", "during" and "after", and "whole", each with its camera's name.
+
+    Each is taken from the camera that sees the facing best. Empty without cameras.
+
+    Args:
+        whole_size: width and height, pixels, that the whole frame is fitted into.
+    """
+    shots = [
+        replace(shot, whole_size=whole_size if shot.tile == "whole" else None)
+        for index, row in enumerate(rows)
+        for shot in _plan_shots(recording, index, row)
+        if shot.tile in ("before", "during", "after", "whole")
+    ]
+    found: list[dict[str, tuple[Image, str]]] = [{} for _ in rows]
+    cameras = {(shot.row, shot.tile): shot.camera.camera for shot in shots}
+    for (index, tile), picture in _take(recording, shots, progress).items():
+        found[index][tile] = (picture, cameras[index, tile])
+    return found
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
@@ -651,7 +683,7 @@ def _cut_out(image: np.ndarray, shot: Shot) -> Image:
     picture = pil.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
     if shot.around is None:
         part = Rect(0, 0, picture.width, picture.height)
-        wide, high = (SIDE, WHOLE_HIGH) if shot.tile == "whole" else TILE
+        wide, high = shot.whole_size or ((SIDE, WHOLE_HIGH) if shot.tile == "whole" else TILE)
         scale = min(wide / picture.width, high / picture.height)
         size = (round(picture.width * scale), round(picture.height * scale))
     else:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,10 @@ from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, Nearness
 from checkout.output import new_file
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
+
+if TYPE_CHECKING:
+    from checkout.vision.watch import Sight
+    from checkout.weight.steps import StepResult
 
 SENSORS = ("vision", "plates")
 CONFIDENCE_FILE = Path(__file__).resolve().parents[1] / "models" / "confidence.json"
@@ -96,6 +100,68 @@ class ConfidenceMap:
         )
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What the cameras of one recording showed, whichever sensors it will be fused with.
+
+    Attributes:
+        detector: what looked at the pictures.
+        warnings: what was missing or doubtful, one line each.
+    """
+
+    sight: Sight
+    detector: str
+    warnings: tuple[str, ...]
+
+
+def watch(
+    recording: Recording,
+    *,
+    detector: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Watched:
+    """Let the detector look at all cameras of a recording: the costly part of `perceive`.
+
+    Raises:
+        InputError: a video or the weights cannot be used.
+    """
+    from checkout.vision.detector import Detector
+    from checkout.vision.watch import watch_recording
+
+    model = Detector(detector, class_map=class_map)
+    blind = [f"{model.name} does not see a {k}" for k in ("hand", "item", "person") if k not in model.sees]
+    sight = watch_recording(recording, model, progress)
+    return Watched(sight, model.name, (*blind, *sight.warnings))
+
+
+def weigh(recording: Recording, progress: Progress | None = None) -> StepResult:
+    """Read the weight steps off a recording's plates."""
+    from checkout.weight.steps import detect_steps
+
+    if progress:
+        progress(f"weighing {recording.id}", 0.0)
+    return detect_steps(recording.plates)
+
+
+def usable_sensors(recording: Recording, sensors: Collection[str]) -> tuple[str, ...]:
+    """Those of the sensors asked for that the recording has.
+
+    Raises:
+        InputError: a sensor has an unknown name, or the recording has none of them.
+    """
+    for name in sensors:
+        if name not in SENSORS:
+            raise InputError(
+                "--sensors", "", f"{name!r} is not one of {', '.join(SENSORS)}", nearest(name, SENSORS)
+            )
+    has = {"vision": bool(recording.cameras), "plates": recording.has_plates}
+    usable = tuple(name for name in SENSORS if name in sensors and has[name])
+    if not usable:
+        raise InputError(recording.path, "", f"has none of the sensors asked for ({', '.join(sensors)})")
+    return usable
+
+
 def perceive(
     recording: Recording,
     *,
@@ -121,59 +187,61 @@ def perceive(
     Raises:
         InputError: the recording is faulty, or has none of the sensors.
     """
-    for name in sensors:
-        if name not in SENSORS:
-            raise InputError(
-                "--sensors", "", f"{name!r} is not one of {', '.join(SENSORS)}", nearest(name, SENSORS)
-            )
-    warnings: list[str] = []
-    catalog, planogram = recording.catalog, recording.planogram
-    use_plates = "plates" in sensors and recording.has_plates
-    use_vision = "vision" in sensors and bool(recording.cameras)
-    if not use_plates and not use_vision:
-        raise InputError(recording.path, "", f"has none of the sensors asked for ({', '.join(sensors)})")
-    for name, wanted, used in (
-        ("cameras", "vision" in sensors, use_vision),
-        ("plates", "plates" in sensors, use_plates),
-    ):
-        if wanted and not used:
-            warnings.append(f"no {name} in this recording: its events rest on the other sensors alone")
+    usable = usable_sensors(recording, sensors)
+    watched = weighed = None
+    if "vision" in usable:
+        watched = watch(recording, detector=detector, class_map=class_map, progress=progress)
+    if "plates" in usable:
+        weighed = weigh(recording, progress)
+    perceived = fuse(recording, watched, weighed, sensors=sensors, policy=policy, confidence=confidence)
+    if annotate is not None:
+        if watched is None:
+            raise InputError(recording.path, "cameras", "there is no video to annotate")
+        annotate_recording(annotate, recording, perceived, force=force, progress=progress)
+    return perceived
 
-    sight, eye = None, "none"
-    if use_vision:
-        from checkout.vision.detector import Detector
-        from checkout.vision.watch import watch_recording
 
-        model = Detector(detector, class_map=class_map)
-        eye = model.name
-        warnings += [
-            f"{eye} does not see a {kind}" for kind in ("hand", "item", "person") if kind not in model.sees
-        ]
-        sight = watch_recording(recording, model, progress)
-        warnings += sight.warnings
-    moments = sight.moments if sight else ()
+def fuse(
+    recording: Recording,
+    watched: Watched | None,
+    weighed: StepResult | None,
+    *,
+    sensors: Collection[str] = SENSORS,
+    policy: ReviewPolicy | None = None,
+    confidence: ConfidenceMap | None = None,
+) -> Perceived:
+    """Make shelf events and receipts of what was watched and weighed; the cheap part of `perceive`.
 
-    steps: tuple[WeightStep, ...] = ()
-    if use_plates:
-        from checkout.weight.steps import detect_steps
-
-        if progress:
-            progress(f"weighing {recording.id}", 0.0)
-        result = detect_steps(recording.plates)
-        steps = result.steps
-        warnings += result.warnings
-
+    Args:
+        watched, weighed: None where the recording has no such sensor or it is not to be used.
+        sensors: those that were asked for; one that is not there is named in the warnings.
+    """
+    warnings = [
+        f"no {name} in this recording: its events rest on the other sensors alone"
+        for name, sensor, lacking in (
+            ("cameras", "vision", watched is None),
+            ("plates", "plates", weighed is None),
+        )
+        if sensor in sensors and lacking
+    ]
+    sight = watched.sight if watched is not None else None
+    moments = sight.moments if sight is not None else ()
+    steps = weighed.steps if weighed is not None else ()
+    for part in (watched, weighed):
+        warnings += part.warnings if part is not None else ()
     shoppers = _shoppers(recording)
     nearness, how = _nearness(recording, sight)
     if how:
         warnings.append(how)
     staff = {e.shopper for e in recording.entries if e.role == "staff"}
-    fusion = Fusion(catalog, planogram, shoppers or [UNKNOWN_SHOPPER], nearness, staff=staff)
-    if use_plates:
+    fusion = Fusion(
+        recording.catalog, recording.planogram, shoppers or [UNKNOWN_SHOPPER], nearness, staff=staff
+    )
+    if weighed is not None:
         explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
     else:
         explanations = [fusion.explain_moments([moment]) for moment in moments]
-    sources = "+".join(name for name, use in (("plates", use_plates), ("vision", use_vision)) if use)
+    sources = "+".join(n for n, part in (("plates", weighed), ("vision", watched)) if part is not None)
     mapped = confidence or ConfidenceMap.load(sources)
     if mapped is None:
         warnings.append(
@@ -181,7 +249,7 @@ def perceive(
         )
         mapped = ConfidenceMap()
     events = tuple(sorted((mapped.apply(e) for x in explanations for e in x.events), key=lambda e: e.t_s))
-    perceived = Perceived(
+    return Perceived(
         recording.id,
         events,
         receipts(shoppers, events, policy or ReviewPolicy(), staff=staff),
@@ -191,14 +259,22 @@ def perceive(
         sight.detections if sight else None,
         _shopper_minutes(recording, steps, sight is not None),
         tuple(dict.fromkeys(warnings)),
-        eye,
+        watched.detector if watched else "none",
     )
-    if annotate is not None:
-        if sight is None:
-            raise InputError(recording.path, "cameras", "there is no video to annotate")
-        videos = [(c.camera, recording.path / c.file) for c in recording.cameras]
-        _annotate(annotate, videos, perceived, force, progress)
-    return perceived
+
+
+def annotate_recording(
+    out: Path,
+    recording: Recording,
+    perceived: Perceived,
+    *,
+    true: Sequence[ShelfEvent] = (),
+    force: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Write all cameras' videos with what was perceived and, where it is given, what truly happened."""
+    videos = [(c.camera, recording.path / c.file) for c in recording.cameras]
+    _annotate(out, videos, perceived, force, progress, true)
 
 
 def perceive_video(
@@ -302,12 +378,13 @@ def _annotate(
     perceived: Perceived,
     force: bool,
     progress: Progress | None,
+    true: Sequence[ShelfEvent] = (),
 ) -> None:
     from checkout.vision.annotate import write_annotated
 
     assert perceived.detections is not None
     with new_file(out, force=force) as draft:
-        write_annotated(draft, videos, perceived.detections, perceived.events, progress=progress)
+        write_annotated(draft, videos, perceived.detections, perceived.events, true=true, progress=progress)
 
 
 def _platt(p: float, coefficients: tuple[float, float]) -> float:

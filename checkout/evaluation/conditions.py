@@ -1,4 +1,4 @@
-"""What perception got right, by what made it easy or hard: crowding, occlusion, look-alikes, quantity."""
+"""What perception got right, by what made it easy or hard: crowding, occlusion, look-alikes, quantity, light."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from checkout.recording import Recording
+
 RESAMPLES = 1000
+DIM_BELOW, BRIGHT_FROM = 85.0, 140.0
+"""Assumed: median grey levels, of 255, under and from which a recording counts as dim and bright; chosen so that
+the test set whose lamps were turned down to 0.6 is dim (57-82) and each group has several of the shipped recordings."""
+LOOKED_AT_EVERY_S = 2.0
+"""Assumed: light changes slowly, so that frames this far apart tell it."""
 _GROUPS: tuple[tuple[str, str, Callable[[pd.DataFrame], pd.Series]], ...] = (
     ("people near", "0-1", lambda t: t["people_near"] <= 1),
     ("people near", "2", lambda t: t["people_near"] == 2),
@@ -22,6 +29,9 @@ _GROUPS: tuple[tuple[str, str, Callable[[pd.DataFrame], pd.Series]], ...] = (
     ("same weight on the shelf", "some", lambda t: t["same_weight"] > 0),
     ("quantity", "1", lambda t: t["quantity"] == 1),
     ("quantity", "2 and more", lambda t: t["quantity"] > 1),
+    ("light", "dim", lambda t: t["grey_level"] < DIM_BELOW),
+    ("light", "ordinary", lambda t: (t["grey_level"] >= DIM_BELOW) & (t["grey_level"] < BRIGHT_FROM)),
+    ("light", "bright", lambda t: t["grey_level"] >= BRIGHT_FROM),
     ("action", "pick", lambda t: t["action"] == "pick"),
     ("action", "put_back", lambda t: t["action"] == "put_back"),
 )
@@ -46,6 +56,24 @@ class ConditionScore:
     product: float | None
     quantity: float | None
     shopper: float | None
+
+
+def grey_level(recording: Recording) -> float:
+    """How bright a recording's pictures are: the median grey level, 0-255, of its frames; mean over its cameras.
+
+    Without cameras it is NaN.
+    """
+    import cv2
+
+    levels = []
+    for camera in recording.cameras:
+        medians, next_s = [], 0.0
+        for t_s, image in recording.frames(camera.camera):
+            if t_s >= next_s:
+                medians.append(float(np.median(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))))
+                next_s = t_s + LOOKED_AT_EVERY_S
+        levels.append(float(np.median(medians)))
+    return float(np.mean(levels)) if levels else float("nan")
 
 
 def by_condition(judged: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 1) -> list[ConditionScore]:

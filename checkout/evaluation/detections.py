@@ -21,12 +21,17 @@ FRAMES_APART = 4
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """Average precision of one class: at IoU 0.5, over IoU 0.5-0.95, and how many true boxes counted."""
+    """Average precision of one class: at IoU 0.5, over IoU 0.5-0.95, and how many true boxes counted.
+
+    Attributes:
+        precision_at_recall: at IoU 0.5, the precision at recall 0, 0.01, ... 1, as COCO interpolates it.
+    """
 
     label: str
     map50: float
     map50_95: float
     boxes: int
+    precision_at_recall: tuple[float, ...] = ()
 
 
 @dataclass
@@ -86,8 +91,9 @@ class DetectionMetric:
                 judge.evaluate()
                 judge.accumulate()
                 precision = judge.eval["precision"][:, :, 0, 0, -1]
+                curve = tuple(round(float(p), 4) for p in precision[0])
                 scores.append(
-                    DetectionScore(label, float(precision[0].mean()), float(precision.mean()), counted)
+                    DetectionScore(label, float(precision[0].mean()), float(precision.mean()), counted, curve)
                 )
         return scores
 

@@ -18,6 +18,9 @@ KINDS = ("event", "place", "event and shopper", "event, quantity and shopper")
 """What must be right besides the time: action and product; action and facing; and more."""
 
 
+_NOTHING = ShelfEvent(0.0, "pick", "", 1, "")
+
+
 class Judged(NamedTuple):
     """One true event (or none, for a phantom) and the perceived event that was taken for it (or none)."""
 
@@ -51,7 +54,7 @@ def judge_events(true: Sequence[ShelfEvent], perceived: Sequence[ShelfEvent]) ->
                     2 * (t.product != p.product) + (t.shopper != p.shopper) + 0.5 * (t.quantity != p.quantity)
                 )
                 cost[i, j] = apart + 2 * wrong
-    pairs = dict(_assign(cost))
+    pairs = dict(assign(cost))
     taken = set(pairs.values())
     judged = [Judged(t, perceived[pairs[i]] if i in pairs else None) for i, t in enumerate(true)]
     return judged + [Judged(None, p) for j, p in enumerate(perceived) if j not in taken]
@@ -71,10 +74,11 @@ def hits(true: Sequence[ShelfEvent], perceived: Sequence[ShelfEvent], tolerance_
         for j, p in enumerate(perceived):
             if abs(t.t_s - p.t_s) <= tolerance_s and all(getattr(t, n) == getattr(p, n) for n in names):
                 cost[i, j] = abs(t.t_s - p.t_s)
-    return len(_assign(cost))
+    return len(assign(cost))
 
 
-def _assign(cost: np.ndarray) -> list[tuple[int, int]]:
+def assign(cost: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of least summed cost [n, m]; infinite costs are never paired."""
     from scipy.optimize import linear_sum_assignment
 
     if cost.size == 0:
@@ -143,38 +147,51 @@ def f_score(hit: float, true: float, perceived: float) -> tuple[float, float, fl
     return float(precision), float(recall), float(f1)
 
 
-def judged_table(recording: str, judged: Sequence[Judged]) -> pd.DataFrame:
-    """One row a judged event: outcome, conditions of the truth, confidences of what was perceived."""
-    rows: list[dict[str, Any]] = []
-    for item in judged:
-        event = item.true or item.perceived
-        assert event is not None
-        conditions = item.true.conditions if item.true else {}
-        rows.append(
-            {
-                "recording": recording,
-                "t_s": event.t_s,
-                "action": event.action,
-                "product": event.product,
-                "quantity": event.quantity,
-                "shopper": event.shopper,
-                "people_near": int(conditions.get("people_near", 0)),
-                "look_alikes": int(conditions.get("look_alikes", 0)),
-                "same_weight": int(conditions.get("same_weight", 0)),
-                "occlusion": float(conditions.get("occlusion", 0.0)),
-                "outcome": item.outcome,
-                "perceived": item.perceived.product if item.perceived else "",
-                "item_confidence": item.perceived.item_confidence if item.perceived else np.nan,
-                "action_confidence": item.perceived.action_confidence if item.perceived else np.nan,
-                "shopper_confidence": item.perceived.shopper_confidence if item.perceived else np.nan,
-                "item_right": _agree(item, "product", "quantity"),
-                "action_right": item.true is not None and item.perceived is not None,
-                "shopper_right": _agree(item, "shopper"),
-                "product_right": _agree(item, "product"),
-                "quantity_right": _agree(item, "quantity"),
-            }
-        )
-    return pd.DataFrame(rows)
+def judged_table(recording: str, judged: Sequence[Judged], grey_level: float = float("nan")) -> pd.DataFrame:
+    """One row a judged event: outcome, conditions of the truth, what was perceived and its confidences.
+
+    Args:
+        grey_level: how bright the recording is, `conditions.grey_level`; NaN where no camera was used.
+    """
+    rows = [_row(recording, item, grey_level) for item in judged]
+    return pd.DataFrame(rows or [_row("", Judged(_NOTHING, None), grey_level)]).iloc[: len(rows)]
+
+
+def _row(recording: str, item: Judged, grey_level: float) -> dict[str, Any]:
+    event, said = item.true or item.perceived, item.perceived
+    assert event is not None
+    conditions = item.true.conditions if item.true else {}
+    return {
+        "recording": recording,
+        "t_s": event.t_s,
+        "action": event.action,
+        "product": event.product,
+        "quantity": event.quantity,
+        "shopper": event.shopper,
+        "facing": event.facing,
+        "t_start_s": event.t_start_s,
+        "t_end_s": event.t_end_s,
+        "grey_level": grey_level,
+        "people_near": int(conditions.get("people_near", 0)),
+        "look_alikes": int(conditions.get("look_alikes", 0)),
+        "same_weight": int(conditions.get("same_weight", 0)),
+        "occlusion": float(conditions.get("occlusion", 0.0)),
+        "outcome": item.outcome,
+        "perceived": said.product if said else "",
+        "perceived_action": said.action if said else "",
+        "perceived_t_s": said.t_s if said else np.nan,
+        "perceived_quantity": said.quantity if said else 0,
+        "perceived_shopper": said.shopper if said else "",
+        "perceived_facing": said.facing if said else "",
+        "item_confidence": said.item_confidence if said else np.nan,
+        "action_confidence": said.action_confidence if said else np.nan,
+        "shopper_confidence": said.shopper_confidence if said else np.nan,
+        "item_right": _agree(item, "product", "quantity"),
+        "action_right": item.true is not None and said is not None,
+        "shopper_right": _agree(item, "shopper"),
+        "product_right": _agree(item, "product"),
+        "quantity_right": _agree(item, "quantity"),
+    }
 
 
 def _agree(item: Judged, *names: str) -> bool:

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from checkout.errors import InputError
 from checkout.evaluation.calibration import Calibration, calibration_of
-from checkout.evaluation.conditions import ConditionScore, by_condition
+from checkout.evaluation.conditions import ConditionScore, by_condition, grey_level
+from checkout.evaluation.confusions import (
+    Accuracy,
+    ActionConfusion,
+    ActionMetric,
+    ProductConfusion,
+    accuracies,
+    product_confusions,
+)
+from checkout.evaluation.curves import EventCurve, EventCurveMetric
 from checkout.evaluation.detections import DetectionMetric, DetectionScore
 from checkout.evaluation.events import EventMetric, EventScore, judge_events, judged_table
+from checkout.evaluation.identities import IdentityMetric, IdentityScore, NamingScore
 from checkout.evaluation.receipts import ReceiptMetric, ReceiptScores
 from checkout.evaluation.temporal import TemporalMetric, TemporalScore
-from checkout.pipeline import SENSORS, ConfidenceMap, Perceived, perceive
+from checkout.pipeline import (
+    SENSORS,
+    ConfidenceMap,
+    Perceived,
+    Watched,
+    annotate_recording,
+    fuse,
+    usable_sensors,
+    watch,
+    weigh,
+)
 from checkout.profile import CONFIDENCES, JUDGED_COLUMNS, PerceptionProfile
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
+
+if TYPE_CHECKING:
+    from checkout.weight.steps import StepResult
+
+Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,8 @@ class EvaluationReport:
 
     Attributes:
         judged: one row a judged event (`events.judged_table`).
+        naming: None where no person was followed whose name the truth knows.
+        hashes, paths: of each recording's folder, by its id.
         failed: recordings that could not be evaluated, with the reason.
     """
 
@@ -42,8 +71,15 @@ class EvaluationReport:
     receipts: ReceiptScores
     calibration: list[Calibration]
     judged: pd.DataFrame
+    identities: list[IdentityScore]
+    naming: NamingScore | None
+    accuracies: list[Accuracy]
+    actions: list[ActionConfusion]
+    products: list[ProductConfusion]
+    curves: list[EventCurve]
     shopper_minutes: float
     hashes: dict[str, str]
+    paths: dict[str, Path]
     failed: dict[str, str]
     warnings: tuple[str, ...]
 
@@ -77,6 +113,13 @@ class EvaluationReport:
                 }
                 for c in self.calibration
             ],
+            "identities": [asdict(i) for i in self.identities],
+            "naming": asdict(self.naming) if self.naming else None,
+            "accuracies": [asdict(a) for a in self.accuracies],
+            "actions": [asdict(a) for a in self.actions],
+            "products": [asdict(p) for p in self.products],
+            "event_curves": [asdict(c) for c in self.curves],
+            "judged": json.loads(self.judged.to_json(orient="records", double_precision=4)),
             "outcomes": {str(k): int(v) for k, v in self.judged["outcome"].value_counts().items()},
             "shopper_minutes": self.shopper_minutes,
             "failed": self.failed,
@@ -92,22 +135,42 @@ def evaluate(
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
+    annotate: Path | None = None,
+    force: bool = False,
 ) -> EvaluationReport:
-    """Perceive every recording and judge it by its truth.
+    """Perceive every recording and judge it by its truth; as `evaluate_each` with one set of sensors."""
+    (report,) = evaluate_each(
+        recordings, [sensors], detector=detector, class_map=class_map, policy=policy, confidence=confidence,
+        progress=progress, annotate=annotate, force=force,
+    )  # fmt: skip
+    return report
+
+
+def evaluate_each(
+    recordings: Sequence[Path],
+    sensor_sets: Sequence[Collection[str]],
+    *,
+    detector: str | Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+    policy: ReviewPolicy | None = None,
+    confidence: ConfidenceMap | None = None,
+    progress: Progress | None = None,
+    annotate: Path | None = None,
+    force: bool = False,
+) -> list[EvaluationReport]:
+    """Judge recordings once for each set of sensors, while each is watched and weighed only once.
 
     A recording that cannot be used is named in `failed` and left out.
 
+    Args:
+        annotate: where to write the video of the only recording, with what was perceived by the first set and the
+            truth.
+
     Raises:
-        InputError: none of the recordings can be used.
+        InputError: with one of the sets, none of the recordings can be used.
     """
-    detections, events, receipts = DetectionMetric(), EventMetric(), ReceiptMetric()
-    temporal = TemporalMetric()
-    tables: list[pd.DataFrame] = []
-    failed: dict[str, str] = {}
-    hashes: dict[str, str] = {}
-    warnings: dict[str, None] = {}
-    minutes, eye = 0.0, "none"
+    judges = [_Judge(tuple(sensors)) for sensors in sensor_sets]
     for index, path in enumerate(recordings):
 
         def tell(what: str, share: float, index: int = index) -> None:
@@ -116,51 +179,126 @@ def evaluate(
 
         try:
             recording = Recording.open(path)
-            truth = recording.truth
-            seen: Perceived = perceive(
-                recording,
-                detector=detector,
-                class_map=class_map,
-                sensors=sensors,
-                policy=policy,
-                confidence=confidence,
-                progress=tell,
-            )
+            recording.require("truth")
         except InputError as error:
-            failed[str(path)] = str(error)
+            for judge in judges:
+                judge.failed[str(path)] = str(error)
             continue
-        eye = seen.detector if seen.detector != "none" else eye
-        if seen.detections is not None and (recording.path / "boxes.parquet").is_file():
-            detections.update(recording.id, recording.boxes, seen.detections)
-        events.update(truth.events, seen.events)
-        temporal.update(recording.id, truth.events, seen.events)
-        receipts.update(truth.receipts, seen.receipts)
-        tables.append(judged_table(recording.id, judge_events(truth.events, seen.events)))
-        hashes[recording.id] = recording.sha256()
-        minutes += seen.shopper_minutes
-        warnings |= dict.fromkeys(seen.warnings)
+        senses = _Senses(recording, detector, class_map, tell)
+        for judge in judges:
+            try:
+                seen = judge.update(senses, policy, confidence)
+            except InputError as error:
+                judge.failed[str(path)] = str(error)
+                continue
+            if annotate is not None and judge is judges[0]:
+                annotate_recording(
+                    annotate, recording, seen, true=recording.truth.events, force=force, progress=tell
+                )
         tell(f"judged {recording.id}", 1.0)
-    if not tables:
-        reason = next(iter(failed.values()))
-        raise InputError("evaluate", "", f"none of the recordings can be used; the first: {reason}")
-    if temporal.left_out:
-        warnings[
-            f"{temporal.left_out} events have no beginning or no end and are not in the temporal mAP"
-        ] = None
-    judged = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
-    return EvaluationReport(
-        tuple(hashes),
-        eye,
-        tuple(sensors),
-        detections.compute(),
-        events.compute(),
-        temporal.compute(),
-        by_condition(judged),
-        receipts.compute(),
-        calibration_of(judged),
-        judged,
-        minutes,
-        hashes,
-        failed,
-        tuple(warnings),
-    )
+    return [judge.report() for judge in judges]
+
+
+class _Senses:
+    """What one recording's sensors say, found out when first asked for."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        detector: str | Path | None,
+        class_map: Mapping[str, str] | None,
+        progress: Progress,
+    ) -> None:
+        self.recording = recording
+        self._detector, self._class_map, self._progress = detector, class_map, progress
+
+    @cached_property
+    def watched(self) -> Watched:
+        return watch(
+            self.recording, detector=self._detector, class_map=self._class_map, progress=self._progress
+        )
+
+    @cached_property
+    def weighed(self) -> StepResult:
+        return weigh(self.recording, self._progress)
+
+    @cached_property
+    def grey_level(self) -> float:
+        return grey_level(self.recording)
+
+
+class _Judge:
+    """Collects what one set of sensors makes of recordings, then reports on all of them."""
+
+    def __init__(self, sensors: tuple[str, ...]) -> None:
+        self.sensors, self.failed, self._eye, self._minutes = sensors, dict[str, str](), "none", 0.0
+        self._detections, self._events, self._receipts = DetectionMetric(), EventMetric(), ReceiptMetric()
+        self._temporal, self._identities = TemporalMetric(), IdentityMetric()
+        self._actions, self._curves = ActionMetric(), EventCurveMetric()
+        self._tables: list[pd.DataFrame] = []
+        self._hashes: dict[str, str] = {}
+        self._paths: dict[str, Path] = {}
+        self._warnings: dict[str, None] = {}
+
+    def update(
+        self, senses: _Senses, policy: ReviewPolicy | None, confidence: ConfidenceMap | None
+    ) -> Perceived:
+        """Judge one recording; raises `InputError` when it cannot be used."""
+        recording = senses.recording
+        usable, truth = usable_sensors(recording, self.sensors), recording.truth
+        watched = senses.watched if "vision" in usable else None
+        weighed = senses.weighed if "plates" in usable else None
+        seen = fuse(recording, watched, weighed, sensors=self.sensors, policy=policy, confidence=confidence)
+        light = float("nan")
+        if watched is not None:
+            self._eye, light = watched.detector, senses.grey_level
+            if (recording.path / "boxes.parquet").is_file():
+                sight, fps = watched.sight, {c.camera: c.fps for c in recording.cameras if c.calibrated}
+                self._detections.update(recording.id, recording.boxes, sight.detections)
+                self._identities.update(
+                    recording.boxes, sight.detections, sight.sightings, sight.people, fps, recording.entries
+                )
+        for metric in (self._events, self._actions, self._curves):
+            metric.update(truth.events, seen.events)
+        self._temporal.update(recording.id, truth.events, seen.events)
+        self._receipts.update(truth.receipts, seen.receipts)
+        self._tables.append(judged_table(recording.id, judge_events(truth.events, seen.events), light))
+        self._hashes[recording.id] = recording.sha256()
+        self._paths[recording.id] = recording.path
+        self._minutes += seen.shopper_minutes
+        self._warnings |= dict.fromkeys(seen.warnings)
+        return seen
+
+    def report(self) -> EvaluationReport:
+        """All scores; raises `InputError` when no recording could be used."""
+        if not self._tables:
+            reason = next(iter(self.failed.values()), "there are none")
+            raise InputError("evaluate", "", f"none of the recordings can be used; the first: {reason}")
+        if left_out := self._temporal.left_out:
+            self._warnings[
+                f"{left_out} events have no beginning or no end and are not in the temporal mAP"
+            ] = None
+        judged = pd.concat([t for t in self._tables if len(t)] or self._tables, ignore_index=True)
+        return EvaluationReport(
+            recordings=tuple(self._hashes),
+            detector=self._eye,
+            sensors=self.sensors,
+            detections=self._detections.compute(),
+            events=self._events.compute(),
+            temporal=self._temporal.compute(),
+            conditions=by_condition(judged),
+            receipts=self._receipts.compute(),
+            calibration=calibration_of(judged),
+            judged=judged,
+            identities=self._identities.compute(),
+            naming=self._identities.naming(),
+            accuracies=[self._actions.accuracy(), *accuracies(judged)],
+            actions=self._actions.compute(),
+            products=product_confusions(judged),
+            curves=self._curves.compute(),
+            shopper_minutes=self._minutes,
+            hashes=self._hashes,
+            paths=self._paths,
+            failed=self.failed,
+            warnings=tuple(self._warnings),
+        )

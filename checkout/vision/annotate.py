@@ -14,6 +14,8 @@ from checkout.vision.detector import CLASSES
 from checkout.vision.video import VideoWriter, frames_in_time_order, probe
 
 BANNER_S = 2.0
+SAID_COLOUR, TRUE_COLOUR = (30, 30, 30), (40, 100, 20)
+"""Of the banners; blue, green, red."""
 COLOURS = {"hand": (66, 133, 244), "item": (52, 168, 83), "person": (251, 140, 0)}
 
 
@@ -23,6 +25,7 @@ def write_annotated(
     detections: pd.DataFrame,
     events: Sequence[ShelfEvent],
     *,
+    true: Sequence[ShelfEvent] = (),
     progress: Callable[[str, float], None] | None = None,
 ) -> None:
     """Write one video with all cameras side by side, at the first camera's frame rate.
@@ -30,6 +33,7 @@ def write_annotated(
     Args:
         videos: camera id and file of each.
         detections: columns camera, frame, label, confidence, x1, y1, x2, y2.
+        true: what truly happened, drawn below what was perceived, in another colour.
     """
     infos = [probe(file) for _, file in videos]
     height = min(i.height for i in infos)
@@ -45,7 +49,7 @@ def write_annotated(
             latest[camera] = _resized(drawn, widths[position], height)
             if position == len(videos) - 1 and len(latest) == len(videos):
                 sheet = np.hstack([latest[name] for name, _ in videos])
-                writer.write(_draw_events(sheet, t_s, events))
+                writer.write(_draw_events(sheet, t_s, events, true))
                 written += 1
                 if progress:
                     progress("annotating", min(1.0, written / total))
@@ -82,15 +86,25 @@ def _for_supervision(rows: pd.DataFrame) -> Any:
     )
 
 
-def _draw_events(image: np.ndarray, t_s: float, events: Sequence[ShelfEvent]) -> np.ndarray:
+def _draw_events(
+    image: np.ndarray, t_s: float, events: Sequence[ShelfEvent], true: Sequence[ShelfEvent]
+) -> np.ndarray:
     import cv2
 
     image = np.ascontiguousarray(image)
-    recent = [e for e in events if 0 <= t_s - e.t_s < BANNER_S]
-    for line, event in enumerate(recent):
-        text = f"{event.t_s:.1f} s  {event.shopper}  {event.action}  {event.quantity} x {event.product}"
-        text += f"  (item {event.item_confidence:.2f}, action {event.action_confidence:.2f})"
-        y = 18 + 20 * line
-        cv2.rectangle(image, (0, y - 15), (image.shape[1], y + 5), (30, 30, 30), -1)
+    said = [(_line(e) + _surely(e), SAID_COLOUR) for e in events if 0 <= t_s - e.t_s < BANNER_S]
+    known = [(f"truth: {_line(e)}", TRUE_COLOUR) for e in true if 0 <= t_s - e.t_s < BANNER_S]
+    for number, (text, colour) in enumerate(said + known):
+        y = 18 + 20 * number
+        cv2.rectangle(image, (0, y - 15), (image.shape[1], y + 5), colour, -1)
         cv2.putText(image, text, (8, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return image
+
+
+def _line(event: ShelfEvent) -> str:
+    return f"{event.t_s:.1f} s  {event.shopper}  {event.action}  {event.quantity} x {event.product}"
+
+
+def _surely(event: ShelfEvent) -> str:
+    item, action, shopper = event.item_confidence, event.action_confidence, event.shopper_confidence
+    return f"  (item {item:.2f}, action {action:.2f}, shopper {shopper:.2f})"

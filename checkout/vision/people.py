@@ -179,8 +179,9 @@ class ShopperTracker:
         if looks:
             alone = _alone(boxes)
             clear = {name: looks[column] for name, column in given.items() if alone[column]}
-            self._exchange(camera, clear)
+            renamed = self._exchange(camera, clear)
             self._learn(camera, clear)
+            given = {renamed.get(name, name): column for name, column in given.items()}
         return given
 
     def _walkable(self, fronts_m: np.ndarray | None, outward: np.ndarray | None) -> np.ndarray:
@@ -255,9 +256,9 @@ class ShopperTracker:
             ):
                 known.mean = (1 - LOOK_GAIN) * known.mean + LOOK_GAIN * look
 
-    def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> None:
-        """Give two people each other's place when their looks have said so for long enough."""
-        names = list(self._belief)
+    def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> dict[str, str]:
+        """Give two people each other's place when their looks have said so for long enough; returns the new names."""
+        names, renamed = list(self._belief), {name: name for name in self._belief}
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
                 if any(
@@ -275,6 +276,9 @@ class ShopperTracker:
                 if doubt > EXCHANGE_DOUBT:
                     self._belief[a], self._belief[b] = self._belief[b], self._belief[a]
                     self._doubt = {}
+                    swap = {a: b, b: a}
+                    renamed = {old: swap.get(new, new) for old, new in renamed.items()}
+        return renamed
 
 
 def _eye(camera: Camera, centres: np.ndarray) -> _Eye:

@@ -84,6 +84,15 @@ class Place(NamedTuple):
     y_m: float
 
 
+class PersonSighting(NamedTuple):
+    """The box, pixels, that was taken for a person in one frame of one camera."""
+
+    camera: str
+    t_s: float
+    person: str
+    box_xyxy: tuple[float, float, float, float]
+
+
 class BoxTracker:
     """ByteTrack for the boxes of one class in one camera."""
 

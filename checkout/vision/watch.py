@@ -29,7 +29,14 @@ from checkout.vision.shelf_moments import (
     facing_regions,
     holding_score,
 )
-from checkout.vision.tracks import STANCE_POWER, BoxTracker, HandSighting, Place, stance
+from checkout.vision.tracks import (
+    STANCE_POWER,
+    BoxTracker,
+    HandSighting,
+    PersonSighting,
+    Place,
+    stance,
+)
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
 STILL_GREY_LEVELS = 2.5
@@ -56,6 +63,7 @@ class Sight:
         detections: one row a box, `DETECTION_COLUMNS`, pixels.
         frames: frames read, of all cameras.
         network_frames: frames that the network looked at.
+        people: the box that each person was given in each frame, where one was.
     """
 
     sightings: tuple[HandSighting, ...]
@@ -65,6 +73,7 @@ class Sight:
     frames: int
     network_frames: int
     warnings: tuple[str, ...]
+    people: tuple[PersonSighting, ...] = ()
 
 
 class StillGate:
@@ -149,13 +158,19 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     sightings: list[HandSighting] = []
     reaches: list[Reach] = []
     places: list[Place] = []
+    people: list[PersonSighting] = []
     count = 0
     for t_s, index, name, image in frames_in_time_order(
         [(c.camera, recording.path / c.file) for c in cameras]
     ):
         watch = watches[name]
         found = watch.look(index, t_s, image)
-        shoppers.update(name, t_s, found.of("person", at_least=PERSON_SCORE), image)
+        bodies = found.of("person", at_least=PERSON_SCORE)
+        given = shoppers.update(name, t_s, bodies, image)
+        people += [
+            PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
+            for who, i in given.items()
+        ]
         where = shoppers.places(t_s)
         places += [
             Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
@@ -177,7 +192,8 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
     reaches += [_with_stances(_with_signs(reach, looks), history, fronts) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
-    return _sight(sightings, places, moments, list(watches.values()), count, warnings)
+    seen_all = _sight(sightings, places, moments, list(watches.values()), count, warnings)
+    return replace(seen_all, people=tuple(people))
 
 
 def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:

@@ -215,5 +215,27 @@ def test_faulty_words_are_refused(weighed: Recording, tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
+def test_evaluating_options_that_do_not_go_together_are_refused(weighed: Recording, tmp_path: Path) -> None:
+    both = ("--sensors", "plates", "--sensors", "vision,plates")
+    message = refused("evaluate", weighed.path, *both, "--profile", tmp_path / "p.json")
+    assert "--profile" in message
+    message = refused("evaluate", weighed.path, "--sensors", "plates", "--annotate", tmp_path / "a.mp4")
+    assert "--annotate" in message
+    (tmp_path / "page").mkdir()
+    message = refused("evaluate", weighed.path, "--sensors", "plates", "--report", tmp_path / "page")
+    assert "exists already" in message
+
+
+def test_several_sensor_sets_are_judged_in_one_run(weighed: Recording, tmp_path: Path) -> None:
+    both = ("--sensors", "plates", "--sensors", "vision,plates")
+    page = tmp_path / "page"
+    done = run("evaluate", weighed.path, *both, "--report", page, "--json", "-", check=True)
+    first, second = json.loads(done.stdout)["evaluations"]
+    assert first["sensors"] == ["plates"]
+    assert first["events"] == second["events"]
+    assert len(first["judged"]) == sum(first["outcomes"].values())
+    assert (page / "index.html").is_file()
+
+
 def test_no_sensor_left_is_refused(weighed: Recording) -> None:
     assert "none of the sensors asked for" in refused("receipts", weighed.path, "--sensors", "vision")
