@@ -58,7 +58,7 @@ app = typer.Typer(
 import_app = typer.Typer(help="Turn other people's recordings into recording folders.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 export_app = typer.Typer(
-    help="Write a recording's true boxes in other people's formats.", no_args_is_help=True
+    help="Write a recording's true boxes, or weights, in other people's formats.", no_args_is_help=True
 )
 app.add_typer(export_app, name="export")
 
@@ -77,6 +77,9 @@ ClassMapOption = Annotated[
         metavar="NAMES",
         help='The detector\'s classes in our words: "bottle=item,0=person"; "chair=" leaves one out.',
     ),
+]
+EveryFrameOption = Annotated[
+    bool, typer.Option("--every-frame", help="Look at every frame, not only where something happens.")
 ]
 SensorsOption = Annotated[
     str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
@@ -258,6 +261,21 @@ def export_mot_command(
     typer.echo(f"{made}: {sum(1 for _ in made.rglob('gt.txt'))} sequence(s)")
 
 
+@export_app.command("weights")
+def export_weights_command(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Ultralytics detection weights, .pt.")],
+    out: Annotated[Path, typer.Option("--out", help="NAME.onnx, or a folder NAME_openvino_model.")],
+    form: Annotated[str, typer.Option("--format", help="onnx or openvino.")],
+    force: ForceOption = False,
+) -> None:
+    """The detector for ONNX Runtime or OpenVINO, by Ultralytics' own export."""
+    from checkout.vision.detector import export_weights
+
+    with progress_bar() as tell:
+        tell(f"exporting {weights}", 0.0)
+        typer.echo(export_weights(weights, out, form, force=force))
+
+
 @app.command("validate")
 def validate_command(
     recordings: Annotated[list[Path], typer.Argument(metavar="REC...", help="Recording folders.")],
@@ -402,6 +420,7 @@ def receipts_command(
     sensors: SensorsOption = "vision,plates",
     detector: DetectorOption = None,
     class_map: ClassMapOption = None,
+    every_frame: EveryFrameOption = False,
     annotate: Annotated[Path | None, typer.Option(help="Write the video with what was seen.")] = None,
     item_threshold: Annotated[
         float, typer.Option(help="Item confidence under which a sale is reviewed.")
@@ -426,7 +445,7 @@ def receipts_command(
         if video is not None:
             seen = perceive_video(
                 video, detector=detector, class_map=mapped, policy=policy, progress=tell, annotate=annotate,
-                force=force,
+                force=force, every_frame=every_frame,
             )  # fmt: skip
             names = {}
         else:
@@ -434,7 +453,7 @@ def receipts_command(
             opened = Recording.open(recording)
             seen = perceive(
                 opened, detector=detector, class_map=mapped, policy=policy, sensors=_list(sensors),
-                progress=tell, annotate=annotate, force=force,
+                progress=tell, annotate=annotate, force=force, every_frame=every_frame, keep_detections=False,
             )  # fmt: skip
             names = {p.product: p.name for p in opened.catalog.values()}
     if not write_json(seen.to_dict(), to_json, force=force):
@@ -463,6 +482,7 @@ def evaluate_command(
     sensors: SensorsOption = "vision,plates",
     detector: DetectorOption = None,
     class_map: ClassMapOption = None,
+    every_frame: EveryFrameOption = False,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -482,7 +502,9 @@ def evaluate_command(
                 "",
                 "needs recordings, whose truth says what everybody owes",
             )
-        _evaluate_video(recordings[0], truth, classes, detector, mapped, to_json, force=force)
+        _evaluate_video(
+            recordings[0], truth, classes, detector, mapped, to_json, every_frame=every_frame, force=force
+        )
         return
     for path in recordings:
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
@@ -494,6 +516,7 @@ def evaluate_command(
             class_map=mapped,
             sensors=_list(sensors),
             confidence=ConfidenceMap() if fit_confidence else None,
+            every_frame=every_frame,
             progress=tell,
         )
     if profile is not None:
@@ -518,13 +541,16 @@ def _evaluate_video(
     class_map: dict[str, str],
     to_json: str | None,
     *,
+    every_frame: bool,
     force: bool,
 ) -> None:
     from checkout.evaluation.footage import evaluate_video, read_truth
 
     known = read_truth(truth, video, classes=classes)
     with progress_bar() as tell:
-        report = evaluate_video(video, known, detector=detector, class_map=class_map, progress=tell)
+        report = evaluate_video(
+            video, known, detector=detector, class_map=class_map, every_frame=every_frame, progress=tell
+        )
     if not write_json(report.to_dict(), to_json, force=force):
         print_footage(report)
 

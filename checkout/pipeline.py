@@ -38,7 +38,8 @@ class Perceived:
     """All that was made of one recording.
 
     Attributes:
-        detections: columns camera, frame, t_s, label, confidence, x1, y1, x2, y2 (pixels); None without cameras.
+        detections: columns camera, frame, t_s, label, confidence, x1, y1, x2, y2 (pixels); None without cameras or
+            where they were not to be kept.
         shopper_minutes: how long shoppers were watched in all.
         warnings: what was missing or doubtful, one line each.
         detector: what looked at the pictures, or "none".
@@ -107,6 +108,8 @@ def perceive(
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
+    every_frame: bool = False,
+    keep_detections: bool = True,
 ) -> Perceived:
     """Turn a recording into shelf events and receipts, from whichever of its sensors are asked for.
 
@@ -117,6 +120,8 @@ def perceive(
         confidence: calibration of the confidences; None for the shipped one.
         progress: called with what is being done and the share done, 0-1.
         annotate: where to write the annotated video.
+        every_frame: let the network see every frame, whether or not anything moves.
+        keep_detections: False where memory is not to grow with the video's length.
 
     Raises:
         InputError: the recording is faulty, or has none of the sensors.
@@ -139,20 +144,6 @@ def perceive(
         if wanted and not used:
             warnings.append(f"no {name} in this recording: its events rest on the other sensors alone")
 
-    sight, eye = None, "none"
-    if use_vision:
-        from checkout.vision.detector import Detector
-        from checkout.vision.watch import watch_recording
-
-        model = Detector(detector, class_map=class_map)
-        eye = model.name
-        warnings += [
-            f"{eye} does not see a {kind}" for kind in ("hand", "item", "person") if kind not in model.sees
-        ]
-        sight = watch_recording(recording, model, progress)
-        warnings += sight.warnings
-    moments = sight.moments if sight else ()
-
     steps: tuple[WeightStep, ...] = ()
     if use_plates:
         from checkout.weight.steps import detect_steps
@@ -163,6 +154,22 @@ def perceive(
         steps = result.steps
         warnings += result.warnings
 
+    sight, eye = None, "none"
+    if use_vision:
+        from checkout.vision.detector import Detector
+        from checkout.vision.watch import watch_recording
+
+        model = Detector(detector, class_map=class_map)
+        eye = model.name
+        warnings += [
+            f"{eye} does not see a {kind}" for kind in ("hand", "item", "person") if kind not in model.sees
+        ]
+        sight = watch_recording(
+            recording, model, progress, steps=steps, every_frame=every_frame,
+            keep=keep_detections or annotate is not None,
+        )  # fmt: skip
+        warnings += sight.warnings
+    moments = sight.moments if sight else ()
     shoppers = _shoppers(recording)
     nearness, how = _nearness(recording, sight)
     if how:
@@ -210,6 +217,7 @@ def perceive_video(
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
+    every_frame: bool = False,
 ) -> Perceived:
     """What the detector makes of a plain video, without planogram, catalogue or plates.
 
@@ -225,7 +233,7 @@ def perceive_video(
 
     info = probe(video)
     model = Detector(detector, class_map=class_map)
-    sight, places = watch_video(video, model, progress)
+    sight, places = watch_video(video, model, progress, every_frame=every_frame)
     warnings = [
         "no planogram and no catalogue: an item is called after the place where it stood",
         "no plates: quantities are not weighed, every event counts one unit",

@@ -92,6 +92,7 @@ def evaluate(
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
+    every_frame: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> EvaluationReport:
     """Perceive every recording and judge it by its truth.
@@ -124,6 +125,7 @@ def evaluate(
                 sensors=sensors,
                 policy=policy,
                 confidence=confidence,
+                every_frame=every_frame,
                 progress=tell,
             )
         except InputError as error:

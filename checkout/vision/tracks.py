@@ -162,9 +162,9 @@ class ShopperTracker:
         names = list(self.places(t_s))
         if not names or not len(people):
             return
-        kept = _apart(floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M), people.confidence)
-        boxes = people.boxes_xyxy[kept]
-        floor = floor_points(camera, boxes, BODY_HEIGHT_M)
+        floor = floor_points(camera, people.boxes_xyxy, BODY_HEIGHT_M)
+        kept = _apart(floor, people.confidence)
+        boxes, floor = people.boxes_xyxy[kept], floor[kept]
         unseen_s = np.array([t_s - self._seen_s[n] for n in names])
         ahead = np.minimum(unseen_s, COASTING_S)[:, None] * np.stack([self._speed[n] for n in names])
         expected = np.stack([self._place[n] for n in names]) + ahead
@@ -360,9 +360,9 @@ def _look_of(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     if not part.size:
         return np.zeros(np.prod(LOOK_BINS))
-    hsv = cv2.cvtColor(part, cv2.COLOR_BGR2HSV).reshape(-1, 3)
-    counts, _ = np.histogramdd(hsv, LOOK_BINS, ((0, 180), (0, 256), (0, 256)))
-    return np.asarray(np.sqrt(counts.ravel() / len(hsv)))
+    hsv = cv2.cvtColor(part, cv2.COLOR_BGR2HSV)
+    counts = cv2.calcHist([hsv], [0, 1, 2], None, LOOK_BINS, (0, 180, 0, 256, 0, 256))
+    return np.asarray(np.sqrt(counts.ravel().astype(float) / hsv[..., 0].size))
 
 
 def _alone(boxes: np.ndarray) -> list[bool]:
