@@ -95,8 +95,8 @@ class Detector:
         self, weights: str | Path | None = None, *, class_map: Mapping[str, str] | None = None
     ) -> None:
         self.path = shipped_weights() if weights is None else Path(weights)
-        self._model = _load(self.path)
-        names: dict[int, str] = dict(self._model.names)
+        self.model = _load(self.path)
+        names: dict[int, str] = dict(self.model.names)
         given = dict(class_map or {})
         for foreign in given:
             if foreign not in names.values() and foreign not in map(str, names):
@@ -122,8 +122,8 @@ class Detector:
         """The detections in each picture, uint8 [height, width, 3], BGR."""
         found = []
         for image in images:
-            result = self._model.predict(
-                image, imgsz=_network_size(image), conf=LOWEST_CONFIDENCE, verbose=False
+            result = self.model.predict(
+                image, imgsz=network_size(image), conf=LOWEST_CONFIDENCE, verbose=False
             )[0]
             boxes = result.boxes
             label = self._label[boxes.cls.cpu().numpy().astype(int)]
@@ -169,7 +169,8 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-9))
 
 
-def _network_size(image: np.ndarray) -> tuple[int, int]:
+def network_size(image: np.ndarray) -> tuple[int, int]:
+    """Height and width, pixels, at which a picture is given to the network: its own shape, in whole strides."""
     height, width = image.shape[:2]
     scale = IMAGE_SIZE / max(height, width)
     return tuple(int(np.ceil(side * scale / 32) * 32) for side in (height, width))  # type: ignore[return-value]
