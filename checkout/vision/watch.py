@@ -136,10 +136,12 @@ class DetectionLog:
         label = np.concatenate(self._label)[row] if self._label else np.zeros(0, np.uint8)
         return pd.DataFrame(
             {
-                "camera": pd.Categorical.from_codes(np.full(len(row), cameras.index(camera)), list(cameras)),
+                "camera": pd.Categorical.from_codes(
+                    np.full(len(row), cameras.index(camera)), pd.Index(cameras)
+                ),
                 "frame": np.array(self._frame, np.int32)[of_frame],
                 "t_s": np.array(self._t_s)[of_frame],
-                "label": pd.Categorical.from_codes(label.astype(np.int8), list(CLASSES)),
+                "label": pd.Categorical.from_codes(label.astype(np.int8), pd.Index(CLASSES)),
                 "confidence": boxes[:, 0],
                 **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"), start=1)},
             }
