@@ -60,7 +60,7 @@ app = typer.Typer(
 import_app = typer.Typer(help="Turn other people's recordings into recording folders.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 export_app = typer.Typer(
-    help="Write a recording's true boxes in other people's formats.", no_args_is_help=True
+    help="Write a recording's true boxes, or weights, in other people's formats.", no_args_is_help=True
 )
 app.add_typer(export_app, name="export")
 
@@ -79,6 +79,9 @@ ClassMapOption = Annotated[
         metavar="NAMES",
         help='The detector\'s classes in our words: "bottle=item,0=person"; "chair=" leaves one out.',
     ),
+]
+EveryFrameOption = Annotated[
+    bool, typer.Option("--every-frame", help="Look at every frame, not only where something happens.")
 ]
 SensorsOption = Annotated[
     str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
@@ -258,6 +261,21 @@ def export_mot_command(
 
     made = export_mot(Recording.open(recording), out, every=every, min_visible=min_visible, force=force)
     typer.echo(f"{made}: {sum(1 for _ in made.rglob('gt.txt'))} sequence(s)")
+
+
+@export_app.command("weights")
+def export_weights_command(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Ultralytics detection weights, .pt.")],
+    out: Annotated[Path, typer.Option("--out", help="NAME.onnx, or a folder NAME_openvino_model.")],
+    form: Annotated[str, typer.Option("--format", help="onnx or openvino.")],
+    force: ForceOption = False,
+) -> None:
+    """The detector for ONNX Runtime or OpenVINO, by Ultralytics' own export."""
+    from checkout.vision.detector import export_weights
+
+    with progress_bar() as tell:
+        tell(f"exporting {weights}", 0.0)
+        typer.echo(export_weights(weights, out, form, force=force))
 
 
 @app.command("validate")
@@ -440,6 +458,7 @@ def receipts_command(
     sensors: SensorsOption = "vision,plates",
     detector: DetectorOption = None,
     class_map: ClassMapOption = None,
+    every_frame: EveryFrameOption = False,
     annotate: Annotated[Path | None, typer.Option(help="Write the video with what was seen.")] = None,
     item_threshold: Annotated[
         float, typer.Option(help="Item confidence under which a sale is reviewed.")
@@ -464,7 +483,7 @@ def receipts_command(
         if video is not None:
             seen = perceive_video(
                 video, detector=detector, class_map=mapped, policy=policy, progress=tell, annotate=annotate,
-                force=force,
+                force=force, every_frame=every_frame,
             )  # fmt: skip
             names = {}
         else:
@@ -472,7 +491,7 @@ def receipts_command(
             opened = Recording.open(recording)
             seen = perceive(
                 opened, detector=detector, class_map=mapped, policy=policy, sensors=_list(sensors),
-                progress=tell, annotate=annotate, force=force,
+                progress=tell, annotate=annotate, force=force, every_frame=every_frame, keep_detections=False,
             )  # fmt: skip
             names = {p.product: p.name for p in opened.catalog.values()}
     if not write_json(seen.to_dict(), to_json, force=force):
@@ -518,6 +537,7 @@ def evaluate_command(
         Path | None,
         typer.Option(help="Write the only recording's video with what was perceived and the truth."),
     ] = None,
+    every_frame: EveryFrameOption = False,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -536,7 +556,9 @@ def evaluate_command(
         for option, value in unfit.items():
             if value is not None:
                 raise InputError(option, "", "needs recordings, whose truth says what everybody owes")
-        _evaluate_video(recordings[0], truth, classes, detector, mapped, to_json, force=force)
+        _evaluate_video(
+            recordings[0], truth, classes, detector, mapped, to_json, every_frame=every_frame, force=force
+        )
         return
     for path in recordings:
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
@@ -548,7 +570,15 @@ def evaluate_command(
     if annotate is not None and (len(folders) != 1 or "vision" not in sets[0]):
         raise InputError("--annotate", "", "needs one recording, and vision in the first --sensors")
     reports = _evaluate_recordings(
-        folders, sets, detector, mapped, fit_confidence, annotate, report_folder, force=force
+        folders,
+        sets,
+        detector,
+        mapped,
+        fit_confidence,
+        annotate,
+        report_folder,
+        every_frame=every_frame,
+        force=force,
     )
     if profile is not None:
         reports[0].profile().save(profile, force=force)
@@ -575,6 +605,7 @@ def _evaluate_recordings(
     annotate: Path | None,
     report_folder: Path | None,
     *,
+    every_frame: bool,
     force: bool,
 ) -> list[EvaluationReport]:
     from checkout.evaluation.calibration import save_confidence
@@ -585,7 +616,8 @@ def _evaluate_recordings(
     with progress_bar() as tell:
         reports = evaluate_each(
             recordings, sensor_sets, detector=detector, class_map=class_map,
-            confidence=ConfidenceMap() if fit_confidence else None, progress=tell, annotate=annotate, force=force,
+            confidence=ConfidenceMap() if fit_confidence else None, every_frame=every_frame, progress=tell,
+            annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
             write_page(report_folder, reports, force=force, progress=tell)
@@ -603,13 +635,16 @@ def _evaluate_video(
     class_map: dict[str, str],
     to_json: str | None,
     *,
+    every_frame: bool,
     force: bool,
 ) -> None:
     from checkout.evaluation.footage import evaluate_video, read_truth
 
     known = read_truth(truth, video, classes=classes)
     with progress_bar() as tell:
-        report = evaluate_video(video, known, detector=detector, class_map=class_map, progress=tell)
+        report = evaluate_video(
+            video, known, detector=detector, class_map=class_map, every_frame=every_frame, progress=tell
+        )
     if not write_json(report.to_dict(), to_json, force=force):
         print_footage(report)
 

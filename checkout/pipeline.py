@@ -42,7 +42,8 @@ class Perceived:
     """All that was made of one recording.
 
     Attributes:
-        detections: columns camera, frame, t_s, label, confidence, x1, y1, x2, y2 (pixels); None without cameras.
+        detections: columns camera, frame, t_s, label, confidence, x1, y1, x2, y2 (pixels); None without cameras or
+            where they were not to be kept.
         shopper_minutes: how long shoppers were watched in all.
         warnings: what was missing or doubtful, one line each.
         detector: what looked at the pictures, or "none".
@@ -119,9 +120,16 @@ def watch(
     *,
     detector: str | Path | None = None,
     class_map: Mapping[str, str] | None = None,
+    steps: Sequence[WeightStep] = (),
+    every_frame: bool = False,
+    keep_detections: bool = True,
     progress: Progress | None = None,
 ) -> Watched:
     """Let the detector look at all cameras of a recording: the costly part of `perceive`.
+
+    Args:
+        steps: of the plates; a camera that sees a plate looks when it steps.
+        every_frame, keep_detections: as in `perceive`.
 
     Raises:
         InputError: a video or the weights cannot be used.
@@ -131,7 +139,9 @@ def watch(
 
     model = Detector(detector, class_map=class_map)
     blind = [f"{model.name} does not see a {k}" for k in ("hand", "item", "person") if k not in model.sees]
-    sight = watch_recording(recording, model, progress)
+    sight = watch_recording(
+        recording, model, progress, steps=steps, every_frame=every_frame, keep=keep_detections
+    )
     return Watched(sight, model.name, (*blind, *sight.warnings))
 
 
@@ -173,6 +183,8 @@ def perceive(
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
+    every_frame: bool = False,
+    keep_detections: bool = True,
 ) -> Perceived:
     """Turn a recording into shelf events and receipts, from whichever of its sensors are asked for.
 
@@ -183,16 +195,21 @@ def perceive(
         confidence: calibration of the confidences; None for the shipped one.
         progress: called with what is being done and the share done, 0-1.
         annotate: where to write the annotated video.
+        every_frame: let the network see every frame, whether or not anything moves.
+        keep_detections: False where memory is not to grow with the video's length.
 
     Raises:
         InputError: the recording is faulty, or has none of the sensors.
     """
     usable = usable_sensors(recording, sensors)
     watched = weighed = None
-    if "vision" in usable:
-        watched = watch(recording, detector=detector, class_map=class_map, progress=progress)
     if "plates" in usable:
         weighed = weigh(recording, progress)
+    if "vision" in usable:
+        watched = watch(
+            recording, detector=detector, class_map=class_map, steps=weighed.steps if weighed else (),
+            every_frame=every_frame, keep_detections=keep_detections or annotate is not None, progress=progress,
+        )  # fmt: skip
     perceived = fuse(recording, watched, weighed, sensors=sensors, policy=policy, confidence=confidence)
     if annotate is not None:
         if watched is None:
@@ -286,6 +303,7 @@ def perceive_video(
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
+    every_frame: bool = False,
 ) -> Perceived:
     """What the detector makes of a plain video, without planogram, catalogue or plates.
 
@@ -301,7 +319,7 @@ def perceive_video(
 
     info = probe(video)
     model = Detector(detector, class_map=class_map)
-    sight, places = watch_video(video, model, progress)
+    sight, places = watch_video(video, model, progress, every_frame=every_frame)
     warnings = [
         "no planogram and no catalogue: an item is called after the place where it stood",
         "no plates: quantities are not weighed, every event counts one unit",

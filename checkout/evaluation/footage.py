@@ -234,6 +234,7 @@ def evaluate_video(
     *,
     detector: str | Path | None = None,
     class_map: Mapping[str, str] | None = None,
+    every_frame: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> FootageReport:
     """Perceive a plain video and judge it by its truth.
@@ -241,7 +242,9 @@ def evaluate_video(
     Raises:
         InputError: the video or the weights cannot be used.
     """
-    seen = perceive_video(video, detector=detector, class_map=class_map, progress=progress)
+    seen = perceive_video(
+        video, detector=detector, class_map=class_map, every_frame=every_frame, progress=progress
+    )
     regions = {place.facing: place.region for place in seen.regions}
     at = {name: _position_of(region, truth.positions) for name, region in regions.items()}
     perceived = tuple(replace(e, facing=at.get(e.facing, "") or e.facing) for e in seen.events)

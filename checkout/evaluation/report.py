@@ -135,6 +135,7 @@ def evaluate(
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
+    every_frame: bool = False,
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
@@ -142,7 +143,7 @@ def evaluate(
     """Perceive every recording and judge it by its truth; as `evaluate_each` with one set of sensors."""
     (report,) = evaluate_each(
         recordings, [sensors], detector=detector, class_map=class_map, policy=policy, confidence=confidence,
-        progress=progress, annotate=annotate, force=force,
+        every_frame=every_frame, progress=progress, annotate=annotate, force=force,
     )  # fmt: skip
     return report
 
@@ -155,6 +156,7 @@ def evaluate_each(
     class_map: Mapping[str, str] | None = None,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
+    every_frame: bool = False,
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
@@ -171,6 +173,7 @@ def evaluate_each(
         InputError: with one of the sets, none of the recordings can be used.
     """
     judges = [_Judge(tuple(sensors)) for sensors in sensor_sets]
+    blind = any("vision" in judge.sensors and "plates" not in judge.sensors for judge in judges)
     for index, path in enumerate(recordings):
 
         def tell(what: str, share: float, index: int = index) -> None:
@@ -184,7 +187,7 @@ def evaluate_each(
             for judge in judges:
                 judge.failed[str(path)] = str(error)
             continue
-        senses = _Senses(recording, detector, class_map, tell)
+        senses = _Senses(recording, detector, class_map, tell, blind=blind, every_frame=every_frame)
         for judge in judges:
             try:
                 seen = judge.update(senses, policy, confidence)
@@ -200,7 +203,7 @@ def evaluate_each(
 
 
 class _Senses:
-    """What one recording's sensors say, found out when first asked for."""
+    """What one recording's sensors say, found out when first asked for; `blind` cameras are not woken by plates."""
 
     def __init__(
         self,
@@ -208,15 +211,20 @@ class _Senses:
         detector: str | Path | None,
         class_map: Mapping[str, str] | None,
         progress: Progress,
+        *,
+        blind: bool,
+        every_frame: bool,
     ) -> None:
-        self.recording = recording
+        self.recording, self._blind, self._every_frame = recording, blind, every_frame
         self._detector, self._class_map, self._progress = detector, class_map, progress
 
     @cached_property
     def watched(self) -> Watched:
+        steps = () if self._blind or not self.recording.has_plates else self.weighed.steps
         return watch(
-            self.recording, detector=self._detector, class_map=self._class_map, progress=self._progress
-        )
+            self.recording, detector=self._detector, class_map=self._class_map, steps=steps,
+            every_frame=self._every_frame, progress=self._progress,
+        )  # fmt: skip
 
     @cached_property
     def weighed(self) -> StepResult:
@@ -252,7 +260,7 @@ class _Judge:
         light = float("nan")
         if watched is not None:
             self._eye, light = watched.detector, senses.grey_level
-            if (recording.path / "boxes.parquet").is_file():
+            if (recording.path / "boxes.parquet").is_file() and watched.sight.detections is not None:
                 sight, fps = watched.sight, {c.camera: c.fps for c in recording.cameras if c.calibrated}
                 self._detections.update(recording.id, recording.boxes, sight.detections)
                 self._identities.update(

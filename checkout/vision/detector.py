@@ -2,7 +2,8 @@
 
 Finding *an* item is this module's job, naming *which* product is not, so that a product never
 seen before is found too. Any Ultralytics detection weights can be used: their class names are
-mapped to the three classes here, and what a model cannot see is said by name.
+mapped to the three classes here, and what a model cannot see is said by name. The network runs in
+torch, ONNX Runtime or OpenVINO, each by Ultralytics' own export of the same weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from checkout.errors import InputError, nearest
+from checkout.output import check_free, new_file, new_folder
 
 CLASSES = ("hand", "item", "person")
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
@@ -24,6 +26,17 @@ IMAGE_SIZE = 640
 """Longer side of the picture given to the network, pixels: the scale at which it was trained on windows."""
 LOWEST_CONFIDENCE = 0.1
 """Assumed: detections under this score are not reported (trackers use the weak ones, rules do not)."""
+
+EXPORT_SIZE = 640
+"""Picture size, pixels, that an export is traced at; exports take any size, as the shipped OpenVINO form does."""
+BACKENDS = {"openvino": "_openvino_model", "onnxruntime": ".onnx", "torch": ".pt"}
+"""Library that runs a form of weights -> how the form's file or folder ends, fastest first.
+
+BACKENDS_MEASURED
+"""
+LIBRARIES = {"onnx": ("onnx", "onnxslim", "onnxruntime"), "openvino": ("openvino",)}
+"""What the export to each form needs."""
+SAFE_LOAD = "ULTRALYTICS_SAFE_LOAD"
 
 ONE_THING_IOU = {"hand": 0.3, "item": 0.5, "person": 0.5}
 """Measured on rendered validation frames: boxes of one class that overlap this much are one thing's, and their mean,
@@ -68,15 +81,15 @@ class Detector:
     """YOLO weights ready to look at pictures.
 
     Args:
-        weights: `.pt`, `.onnx` or an OpenVINO folder; None for the shipped weights, of which the
-            OpenVINO form is taken where that library is installed because it is the fastest.
+        weights: `.pt`, `.onnx` or an OpenVINO folder; None for the shipped weights, in the fastest form of
+            `BACKENDS` that is there and whose library is installed.
         class_map: the model's class (name or number) -> "hand", "item", "person", or "" to leave it out; for names
             not known here.
         imgsz: longer side of the picture given to the network, pixels.
 
     Raises:
-        InputError: the file is missing, is not a model, or has no class that can be used; or the map names a class
-            that it does not have.
+        InputError: the file is missing, is not a model, needs a library that is not installed, is a pickle of more
+            than a model, or has no class that can be used; or the map names a class that it does not have.
     """
 
     def __init__(
@@ -86,10 +99,10 @@ class Detector:
         class_map: Mapping[str, str] | None = None,
         imgsz: int = IMAGE_SIZE,
     ) -> None:
-        self.path = _shipped_weights() if weights is None else Path(weights)
         self._imgsz = imgsz
-        self._model = _load(self.path, named=weights is not None)
-        names: dict[int, str] = dict(self._model.names)
+        self.path = shipped_weights() if weights is None else Path(weights)
+        self.model = _load(self.path)
+        names: dict[int, str] = dict(self.model.names)
         given = dict(class_map or {})
         for foreign in given:
             if foreign not in names.values() and foreign not in map(str, names):
@@ -117,8 +130,8 @@ class Detector:
         """The detections in each picture, uint8 [height, width, 3], BGR, with at least this score."""
         found = []
         for image in images:
-            result = self._model.predict(
-                image, imgsz=_network_size(image, self._imgsz), conf=at_least, verbose=False
+            result = self.model.predict(
+                image, imgsz=network_size(image, self._imgsz), conf=at_least, verbose=False
             )[0]
             boxes = result.boxes
             label = self._label[boxes.cls.cpu().numpy().astype(int)]
@@ -139,53 +152,94 @@ def merged(found: Detections) -> Detections:
     """One box for each thing: overlapping boxes of a class (`ONE_THING_IOU`) become their mean, weighted by score."""
     order = np.lexsort((-found.confidence, found.label))
     boxes, score, label = found.boxes_xyxy[order], found.confidence[order], found.label[order]
-    overlap = _overlaps(boxes)
-    least = np.array([ONE_THING_IOU[name] for name in CLASSES])
-    taken = np.zeros(len(order), bool)
-    kept, means = [], []
-    for index in range(len(order)):
-        if taken[index]:
-            continue
-        same = (label == label[index]) & (overlap[index] >= least[label[index]]) & ~taken
-        same[index] = True
-        taken |= same
-        kept.append(index)
-        means.append(np.average(boxes[same], axis=0, weights=score[same]))
-    if not kept:
+    if not len(order):
         return Detections.empty()
-    return Detections(np.array(means, np.float32), score[kept], label[kept])
+    least = np.array([ONE_THING_IOU[name] for name in CLASSES])
+    same = (label[:, None] == label[None]) & (overlaps(boxes, boxes) >= least[label][:, None])
+    np.fill_diagonal(same, True)
+    means, kept, taken = boxes.copy(), np.ones(len(order), bool), np.zeros(len(order), bool)
+    for index in np.flatnonzero(same.sum(axis=1) > 1):
+        if taken[index]:
+            kept[index] = False
+            continue
+        group = same[index] & ~taken
+        taken |= group
+        means[index] = np.average(boxes[group], axis=0, weights=score[group])
+    return Detections(means[kept].astype(np.float32), score[kept], label[kept])
 
 
-def _overlaps(boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of every pair of boxes [n, 4]; [n, n]."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of each box of `a` [n, 4] with each of `b` [m, 4]; [n, m]."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     inter = np.maximum(high - low, 0).prod(axis=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return np.asarray(inter / np.maximum(area[:, None] + area[None, :] - inter, 1e-9))
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
+    return np.asarray(inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-9))
 
 
-def _network_size(image: np.ndarray, longer: int) -> tuple[int, int]:
+def network_size(image: np.ndarray, longer: int = IMAGE_SIZE) -> tuple[int, int]:
+    """Height and width, pixels, at which a picture is given to the network: its own shape, in whole strides."""
     height, width = image.shape[:2]
     scale = longer / max(height, width)
     return tuple(int(np.ceil(side * scale / 32) * 32) for side in (height, width))  # type: ignore[return-value]
 
 
-def _shipped_weights() -> Path:
+def shipped_weights(folder: Path = SHIPPED) -> Path:
+    """The fastest form of the shipped weights in a folder whose library is installed."""
     import importlib.util
 
-    openvino = SHIPPED / f"{SHIPPED_NAME}_openvino_model"
-    if importlib.util.find_spec("openvino") and openvino.is_dir():
-        return openvino
-    weights = SHIPPED / f"{SHIPPED_NAME}.pt"
-    if not weights.is_file():
+    for library, ending in BACKENDS.items():
+        form = folder / f"{SHIPPED_NAME}{ending}"
+        if form.exists() and importlib.util.find_spec(library):
+            return form
+    raise InputError(
+        folder / f"{SHIPPED_NAME}.pt",
+        "",
+        "the shipped weights are not here",
+        "name weights with --detector, or run: checkout train",
+    )
+
+
+def export_weights(weights: Path, out: Path, form: str, *, force: bool = False) -> Path:
+    """Write `.pt` weights as ONNX (full precision) or as an OpenVINO folder (half), by Ultralytics' own export.
+
+    Raises:
+        InputError: the weights are not `.pt`, cannot be loaded, the library is not installed, or `out` exists
+            or is not named as the form must be.
+    """
+    import shutil
+    import tempfile
+
+    if form not in LIBRARIES:
         raise InputError(
-            weights,
-            "",
-            "the shipped weights are not here",
-            "name weights with --detector, or run: checkout train",
+            "--format", "", f"{form!r} is not one of {', '.join(LIBRARIES)}", nearest(form, LIBRARIES)
         )
-    return weights
+    if weights.suffix != ".pt":
+        raise InputError(weights, "", "cannot be exported", "expected .pt weights")
+    ending = ".onnx" if form == "onnx" else "_openvino_model"
+    if not out.name.endswith(ending):
+        raise InputError(out, "", f"does not end in {ending}, by which {form} weights are known")
+    check_free(out, force=force)
+    for library in LIBRARIES[form]:
+        _need(library, out)
+    _load(weights)
+    from ultralytics import YOLO
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / weights.name  # the export writes beside the weights
+        shutil.copy(weights, copy)
+        made = Path(
+            YOLO(str(copy), task="detect").export(
+                format=form, dynamic=True, half=form == "openvino", imgsz=EXPORT_SIZE, verbose=False
+            )
+        )
+        if made.is_dir():
+            with new_folder(out, force=force) as draft:
+                shutil.copytree(made, draft, dirs_exist_ok=True)
+        else:
+            with new_file(out, force=force) as draft:
+                shutil.copy(made, draft)
+    return out
 
 
 def _class_of(name: str, class_map: Mapping[str, str]) -> int:
@@ -195,7 +249,8 @@ def _class_of(name: str, class_map: Mapping[str, str]) -> int:
     return CLASSES.index("item") if name in COCO_GOODS else -1
 
 
-def _load(path: Path, *, named: bool) -> Any:
+def _load(path: Path) -> Any:
+    """The Ultralytics model in a file or folder; a pickle is read as weights only."""
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
     known = path.suffix in (".pt", ".onnx", ".engine", ".torchscript") or path.is_dir()
@@ -203,12 +258,61 @@ def _load(path: Path, *, named: bool) -> Any:
         raise InputError(path, "", "is not a model", "expected .pt, .onnx or an OpenVINO folder")
     if not path.exists() and (path.parent != Path() or path.suffix != ".pt"):
         raise InputError(path, "", "does not exist, expected YOLO weights (.pt, .onnx or an OpenVINO folder)")
+    if path.suffix == ".onnx":
+        _need("onnxruntime", path)
+    elif path.is_dir():
+        _need("openvino", path)
+    elif path.suffix == ".pt":
+        _refuse_foreign_pickle(path)
     from ultralytics import YOLO
 
     try:
         model = YOLO(str(path), task="detect")
         _ = model.predict(np.zeros((64, 64, 3), np.uint8), imgsz=64, verbose=False)
     except Exception as error:  # whatever a broken file makes the loaders raise
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(path, "", f"is not a YOLO detection model that can be loaded ({why})") from error
+        raise _unreadable(path, error) from error
     return model
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(path, "", f"is not a YOLO detection model that can be loaded ({why})")
+
+
+def _refuse_foreign_pickle(path: Path) -> None:
+    """Let through only a checkpoint that torch can read without running code from it.
+
+    Ultralytics' own list of known classes decides. What passes holds nothing else, so that it can be loaded in
+    any way. `ULTRALYTICS_SAFE_LOAD=0` lets every file through.
+    """
+    if os.environ.get(SAFE_LOAD, "1").lower() in ("0", "false"):
+        return
+    import pickle
+    import zipfile
+
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise _unreadable(path, ValueError("not a checkpoint archive"))
+    from ultralytics.nn.tasks import torch_safe_load
+
+    try:
+        torch_safe_load(path, safe_only=True)
+    except Exception as error:  # whatever a broken file makes the loaders raise
+        if isinstance(error.__cause__, pickle.UnpicklingError) and "outside the supported" in str(error):
+            raise InputError(
+                path,
+                "",
+                "holds more than a YOLO model, which may run code when it is loaded",
+                f"take it only from whom you trust, and then set {SAFE_LOAD}=0",
+            ) from error
+        raise _unreadable(path, error) from error
+
+
+def _need(library: str, path: Path) -> None:
+    """Say that weights need a library when it is not installed."""
+    import importlib.util
+
+    if not importlib.util.find_spec(library):
+        extra = "vision" if library == "openvino" else "onnx"
+        raise InputError(
+            path, "", f"needs {library}, which is not installed", f'pip install "checkout-simulator[{extra}]"'
+        )

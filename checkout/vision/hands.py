@@ -167,6 +167,7 @@ class HandTracker:
         if not hands or not predicted:
             return []
         cost = np.full((len(predicted), len(hands)), 1e6)
+        near = [_near_shoulders(eye, hand, shoulders) if shoulders else {} for hand in hands]
         for i, (track, state) in enumerate(zip(self.tracks, predicted, strict=True)):
             pixel, jacobian, depth = _projected(eye, state.mean[:3])
             if depth <= 0.1:
@@ -181,8 +182,7 @@ class HandTracker:
                 if distance < GATE and _plausible(_corrected(state, eye, hand).mean[:3], shoulders):
                     cost[i, j] = distance + float(np.log(np.linalg.det(total)))
                     if owner:
-                        near = _near_shoulders(eye, hand, shoulders)
-                        agree = sum(p * near.get(who, 0.0) for who, p in owner.items())
+                        agree = sum(p * near[j].get(who, 0.0) for who, p in owner.items())
                         cost[i, j] -= 2 * np.log(agree + 0.02)
         rows, columns = linear_sum_assignment(cost)
         return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < 1e5]

@@ -19,7 +19,7 @@ import numpy as np
 from checkout.catalog import Planogram
 from checkout.events import ShelfMoment
 from checkout.recording import Camera
-from checkout.vision.detector import Detections
+from checkout.vision.detector import Detections, overlaps
 from checkout.vision.tracks import HandSighting
 
 Region = tuple[float, float, float, float]
@@ -203,11 +203,11 @@ class Looks:
 
     def update(self, t_s: float, image: np.ndarray, found: Detections) -> None:
         """Take in one frame."""
-        covered = covered_places(self._places, found)
+        covered, items = covered_places(self._places, found), _standing(found)
         for name, region in self._places.items():
             seen = self._seen[name]
             if name not in covered:
-                seen.append(look_at(t_s, image, region, found))
+                seen.append(_look_at(t_s, image, region, items))
             while seen and seen[0].t_s < t_s - LOOKS_S:
                 seen.popleft()
 
@@ -243,13 +243,13 @@ class HoldingJudge:
             self._past[0][1] if self._past and self._past[0][0] <= t_s - STATIC_AGE_S else np.zeros((0, 4))
         )
         self._past.append((t_s, items.boxes_xyxy))
-        return np.array([all(_iou(box, old) < 0.5 for old in stood) for box in items.boxes_xyxy], bool)
+        return np.asarray((overlaps(items.boxes_xyxy, stood) < 0.5).all(axis=1))
 
 
 def covered_places(places: Mapping[str, Region], found: Detections) -> set[str]:
     """Places that a hand is in front of, with some room around it."""
     covered = set()
-    for box in found.of("hand", at_least=0.2).boxes_xyxy:
+    for box in found.of("hand", at_least=0.2).boxes_xyxy.tolist():
         grow = 0.4 * max(box[2] - box[0], box[3] - box[1])
         wide = (box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow)
         covered |= {name for name, region in places.items() if _overlap(wide, region) > 0}
@@ -258,17 +258,30 @@ def covered_places(places: Mapping[str, Region], found: Detections) -> set[str]:
 
 def look_at(t_s: float, image: np.ndarray, region: Region, found: Detections) -> _Look:
     """How a region of a picture looks, and the items that stand there."""
+    return _look_at(t_s, image, region, _standing(found))
+
+
+class _Standing(NamedTuple):
+    """The middle [n, 2] and lower border [n] of each item of one picture, pixels."""
+
+    centre: np.ndarray
+    bottom: np.ndarray
+
+
+def _standing(found: Detections) -> _Standing:
+    boxes = found.of("item", at_least=ITEM_SCORE).boxes_xyxy
+    return _Standing(0.5 * (boxes[:, :2] + boxes[:, 2:]), boxes[:, 3])
+
+
+def _look_at(t_s: float, image: np.ndarray, region: Region, items: _Standing) -> _Look:
     import cv2
 
     height, width = image.shape[:2]
     x1, y1 = max(0, int(region[0])), max(0, int(region[1]))
     x2, y2 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
     thumbnail = cv2.resize(image[y1:y2, x1:x2], THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
-    items = found.of("item", at_least=ITEM_SCORE)
-    centre = 0.5 * (items.boxes_xyxy[:, :2] + items.boxes_xyxy[:, 2:])
-    low, high = np.array(region[:2]), np.array(region[2:])
-    inside = ((centre > low) & (centre < high)).all(axis=1)
-    bottom = float(items.boxes_xyxy[inside, 3].max()) if inside.any() else region[1]
+    inside = ((items.centre > region[:2]) & (items.centre < region[2:])).all(axis=1)
+    bottom = float(items.bottom[inside].max()) if inside.any() else region[1]
     return _Look(t_s, thumbnail, float(inside.sum()), (bottom - region[1]) / (region[3] - region[1]))
 
 

@@ -75,7 +75,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        declared, count, start, size = int(stream.frames), 0, 0.0, None
+        declared, count, start, size = int(stream.frames), 0, 0.0, (0, 0)
         try:
             for frame in container.decode(stream):
                 time_s = (
@@ -85,7 +85,9 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
                     start, size = time_s, (frame.width, frame.height)
                 elif (frame.width, frame.height) != size:
                     raise InputError(
-                        path, f"frame {count}", f"is {frame.width}x{frame.height}, the first was {size}"
+                        path,
+                        f"frame {count}",
+                        f"is {frame.width}x{frame.height}, the first was {size[0]}x{size[1]}",
                     )
                 yield time_s - start, frame
                 count += 1

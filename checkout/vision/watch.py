@@ -1,21 +1,23 @@
 """Watches a recording's cameras: detections, hands with their shoppers, and shelf moments, in time order.
 
-Work is spent where something happens: a frame that looks like the last one the network saw takes
-over its detections.
+Work is spent where something happens (`attention`). What is remembered does not grow with the
+video's length where only receipts are wanted: of sightings and places only those near an event stay.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from checkout.events import ShelfMoment
+from checkout.events import ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
+from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
@@ -29,6 +31,7 @@ from checkout.vision.shelf_moments import (
     facing_regions,
     holding_score,
 )
+from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
     STANCE_POWER,
     BoxTracker,
@@ -39,8 +42,6 @@ from checkout.vision.tracks import (
 )
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
-STILL_GREY_LEVELS = 2.5
-"""Assumed: a block of the picture that changed by less than this, of 255, has not moved."""
 LEAST_FACING = 0.003
 """Assumed: a facing less likely than this to have been reached into is not looked at for changes."""
 AROUND_REACH_S = 0.3
@@ -51,8 +52,12 @@ NO_STANCE = 0.001
 """Assumed: whoever stands wrong for a reach may still be its owner, this likely beside one who stands right."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
+AROUND_S = 1.0
+"""Assumed: what was seen this long before and after an event may be asked for."""
 DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
 Progress = Callable[[str, float], None]
+Standing = tuple[float, Mapping[str, tuple[float, float]]]
+"""A time, seconds, and where each person stood then: floor (x, y), metres."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class Sight:
     """All that the cameras saw.
 
     Attributes:
-        detections: one row a box, `DETECTION_COLUMNS`, pixels.
+        sightings, places: all of them, or those around the events.
+        detections: one row a box, `DETECTION_COLUMNS`, pixels; a frame that the network did not see has the boxes of
+            the one before. None where they were not to be kept.
         frames: frames read, of all cameras.
         network_frames: frames that the network looked at.
         people: the box that each person was given in each frame, where one was.
@@ -69,55 +76,140 @@ class Sight:
     sightings: tuple[HandSighting, ...]
     places: tuple[Place, ...]
     moments: tuple[ShelfMoment, ...]
-    detections: pd.DataFrame
+    detections: pd.DataFrame | None
     frames: int
     network_frames: int
     warnings: tuple[str, ...]
     people: tuple[PersonSighting, ...] = ()
 
 
-class StillGate:
-    """Whether a picture shows what the last one that passed showed."""
+class _Timed(Protocol):
+    @property
+    def t_s(self) -> float: ...
+
+
+_Row = TypeVar("_Row", bound=_Timed)
+
+
+class _Around(Generic[_Row]):
+    """Rows in time order, of which those around times that matter stay, or all."""
+
+    def __init__(self, spans_s: Iterable[tuple[float, float]] = (), *, keep_all: bool) -> None:
+        self._coming, self._all = deque(sorted(spans_s)), keep_all
+        self._recent: deque[_Row] = deque()
+        self._kept: list[_Row] = []
+
+    def add(self, rows: Iterable[_Row]) -> None:
+        if self._all:
+            self._kept += rows
+            return
+        self._recent += rows
+        while self._recent and self._recent[0].t_s < self._recent[-1].t_s - MEMORY_S - AROUND_S:
+            row = self._recent.popleft()
+            while self._coming and self._coming[0][1] + AROUND_S < row.t_s:
+                self._coming.popleft()
+            if self._coming and self._coming[0][0] - AROUND_S <= row.t_s:
+                self._kept.append(row)
+
+    def keep(self, start_s: float, end_s: float) -> None:
+        """Keep what was seen around a time that lies at most `hands.MEMORY_S` back."""
+        if not self._all:
+            self._coming = deque(sorted([*self._coming, (start_s, end_s)]))
+
+    def rows(self) -> tuple[_Row, ...]:
+        """What stayed, and what was seen last."""
+        return (*self._kept, *self._recent)
+
+
+class DetectionLog:
+    """The detections of one camera's frames, 21 bytes a box of each frame that the network saw."""
 
     def __init__(self) -> None:
-        self._last: np.ndarray | None = None
+        self._frame: list[int] = []
+        self._t_s: list[float] = []
+        self._shown: list[int] = []
+        self._count: list[int] = []
+        self._boxes: list[np.ndarray] = []
+        self._label: list[np.ndarray] = []
 
-    def is_still(self, image: np.ndarray) -> bool:
-        import cv2
+    def looked(self, found: Detections) -> None:
+        """The network saw a frame; its boxes hold for the frames from here on."""
+        self._count.append(len(found))
+        self._boxes.append(np.column_stack([found.confidence, found.boxes_xyxy]).astype(np.float32))
+        self._label.append(found.label.astype(np.uint8))
 
-        small = cv2.resize(image, (80, 45), interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
-        if self._last is not None and float(np.abs(small - self._last).max()) < STILL_GREY_LEVELS:
-            return True
-        self._last = small
-        return False
+    def frame(self, index: int, t_s: float) -> None:
+        """Another frame was read."""
+        self._frame.append(index)
+        self._t_s.append(t_s)
+        self._shown.append(len(self._count) - 1)
+
+    def table(self, camera: str, cameras: Sequence[str]) -> pd.DataFrame:
+        """One row a box of a frame, `DETECTION_COLUMNS`, of one of the cameras."""
+        count = np.array(self._count, int)
+        start = np.cumsum(count) - count
+        shown = np.array(self._shown, int)
+        of_frame = np.repeat(np.arange(len(shown)), count[shown])
+        within = np.arange(len(of_frame)) - np.repeat(np.cumsum(count[shown]) - count[shown], count[shown])
+        row = start[shown[of_frame]] + within
+        boxes = np.concatenate(self._boxes)[row] if self._boxes else np.zeros((0, 5), np.float32)
+        label = np.concatenate(self._label)[row] if self._label else np.zeros(0, np.uint8)
+        return pd.DataFrame(
+            {
+                "camera": pd.Categorical.from_codes(
+                    np.full(len(row), cameras.index(camera)), pd.Index(cameras)
+                ),
+                "frame": np.array(self._frame, np.int32)[of_frame],
+                "t_s": np.array(self._t_s)[of_frame],
+                "label": pd.Categorical.from_codes(label.astype(np.int8), pd.Index(CLASSES)),
+                "confidence": boxes[:, 0],
+                **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"), start=1)},
+            }
+        )
 
 
 class CameraWatch:
-    """One camera's detector state from frame to frame."""
+    """One camera's detector state from frame to frame.
 
-    def __init__(self, camera: Camera, places: Mapping[str, Region], detector: Detector) -> None:
+    Args:
+        attention: what is worth looking at; by default what moves anywhere in the picture.
+        keep: whether to remember every frame's detections.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        places: Mapping[str, Region],
+        detector: Detector,
+        attention: Attention | None = None,
+        *,
+        keep: bool = True,
+    ) -> None:
         self.camera, self.finder = camera, MomentFinder(camera.camera, places)
-        self._detector, self._gate, self._hands, self._holding = (
-            detector,
-            StillGate(),
-            BoxTracker(),
-            HoldingJudge(),
-        )
-        self._found = Detections.empty()
+        self.attention = attention or Attention()
+        self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
+        self._found, self._log = Detections.empty(), DetectionLog() if keep else None
         self.network_frames = 0
-        self.rows: list[tuple[object, ...]] = []
 
     def look(self, index: int, t_s: float, image: np.ndarray) -> Detections:
-        """The detections of one frame, from the network only when the picture moved."""
-        if not self._gate.is_still(image):
+        """The detections of one frame, those of the last one that the network saw where that is enough."""
+        return self.notice(index, t_s, image)[0]
+
+    def notice(self, index: int, t_s: float, image: np.ndarray) -> tuple[Detections, bool]:
+        """The same, and whether the frame is to be taken into account."""
+        looks, counts = self.attention.judge(t_s, image)
+        if looks:
             self._found = self._detector.detect([image])[0]
             self.network_frames += 1
-        found = self._found
-        for box, score, label in zip(
-            found.boxes_xyxy.tolist(), found.confidence.tolist(), found.label, strict=True
-        ):
-            self.rows.append((self.camera.camera, index, t_s, CLASSES[label], score, *box))
-        return found
+        if self._log is not None:
+            if looks:
+                self._log.looked(self._found)
+            self._log.frame(index, t_s)
+        return self._found, counts
+
+    def table(self, cameras: Sequence[str]) -> pd.DataFrame | None:
+        """The detections of all frames of this camera, one of some; None when they were not kept."""
+        return self._log.table(self.camera.camera, cameras) if self._log is not None else None
 
     def seen(self, t_s: float, found: Detections) -> list[Seen]:
         """The hands of one frame, each with how surely it holds an item."""
@@ -139,8 +231,22 @@ class CameraWatch:
         ]
 
 
-def watch_recording(recording: Recording, detector: Detector, progress: Progress | None = None) -> Sight:
-    """Watch all calibrated cameras of a recording together."""
+def watch_recording(
+    recording: Recording,
+    detector: Detector,
+    progress: Progress | None = None,
+    *,
+    steps: Sequence[WeightStep] = (),
+    every_frame: bool = False,
+    keep: bool = True,
+) -> Sight:
+    """Watch all calibrated cameras of a recording together.
+
+    Args:
+        steps: of the plates, when they are known already: the cameras that see a plate look when it steps.
+        every_frame: let the network see every frame, whether or not anything moves.
+        keep: remember all detections, sightings and places, not only what the events need.
+    """
     cameras = [c for c in recording.cameras if c.calibrated]
     warnings = [
         f"camera {c.camera} is not calibrated and was left out" for c in recording.cameras if not c.calibrated
@@ -149,51 +255,73 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     shoppers = ShopperTracker(recording.entries, cameras, facings.middle, facings.outward)
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
-    watches = {c.camera: CameraWatch(c, {}, detector) for c in cameras}
+    regions = {c.camera: facing_regions(recording.planogram, c) for c in cameras}
+    busy = {name: _steps_seen(recording, steps, seen) for name, seen in regions.items()}
+    watches = {}
+    for camera in cameras:
+        margins = [(start - STEP_MARGIN_S, end + STEP_MARGIN_S) for start, end in busy[camera.camera]]
+        attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
+        watches[camera.camera] = CameraWatch(camera, {}, detector, attention, keep=keep)
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
-    looks = {c.camera: Looks(facing_regions(recording.planogram, c)) for c in cameras}
-    total = sum(probe(recording.path / c.file).frames for c in cameras)
+    looks = {name: Looks(seen) for name, seen in regions.items()}
+    infos = {c.camera: probe(recording.path / c.file) for c in cameras}
+    stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
+    total = sum(info.frames for info in infos.values())
+    spans = [(step.t_start_s, step.t_end_s) for step in steps]
+    sightings: _Around[HandSighting] = _Around(spans, keep_all=keep)
+    places: _Around[Place] = _Around(spans, keep_all=keep)
     fronts = {f.facing: np.array(f.front) for f in recording.planogram.values()}
-    history: deque[tuple[float, dict[str, tuple[float, float]]]] = deque()
-    sightings: list[HandSighting] = []
-    reaches: list[Reach] = []
-    places: list[Place] = []
+    history: deque[Standing] = deque()
     people: list[PersonSighting] = []
+    reaches: list[Reach] = []
     count = 0
     for t_s, index, name, image in frames_in_time_order(
         [(c.camera, recording.path / c.file) for c in cameras]
     ):
         watch = watches[name]
-        found = watch.look(index, t_s, image)
+        found, counts = watch.notice(index, t_s, image)
+        stalls.update(name, t_s, watch.attention.cells, moves=watch.attention.motion is Motion.SHELF)
+        count += 1
+        if progress and total:
+            progress(f"watching {recording.id}", min(1.0, count / total))
+        if not counts:
+            continue
         bodies = found.of("person", at_least=PERSON_SCORE)
         given = shoppers.update(name, t_s, bodies, image)
-        people += [
-            PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
-            for who, i in given.items()
-        ]
+        if keep:
+            people += [
+                PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
+                for who, i in given.items()
+            ]
         where = shoppers.places(t_s)
-        places += [
+        places.add(
             Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
-        ]
+        )
         seen = watch.seen(t_s, found)
         ended, tracks = hands.update(name, t_s, seen, where)
         looks[name].update(t_s, image, found)
         history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
         while history[0][0] < t_s - MEMORY_S:
             history.popleft()
-        reaches += [
-            _with_stances(_with_signs(reach, looks), history, fronts)
-            for reach in finder.update(t_s, tracks, ended)
-        ]
-        sightings += _sightings(name, t_s, seen, tracks, shoppers.shopper_of)
-        count += 1
-        if progress and total:
-            progress(f"watching {recording.id}", min(1.0, count / total))
+        for reach in finder.update(t_s, tracks, ended):
+            reaches.append(_with_stances(_with_signs(reach, looks), history, fronts))
+            sightings.keep(reach.t_start_s, reach.t_end_s)
+            places.keep(reach.t_start_s, reach.t_end_s)
+        sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
     reaches += [_with_stances(_with_signs(reach, looks), history, fronts) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
-    seen_all = _sight(sightings, places, moments, list(watches.values()), count, warnings)
-    return replace(seen_all, people=tuple(people))
+    warnings += stalls.warnings()
+    sight = _sight(sightings.rows(), places.rows(), moments, list(watches.values()), count, warnings)
+    return replace(sight, people=tuple(people))
+
+
+def _steps_seen(
+    recording: Recording, steps: Sequence[WeightStep], regions: Mapping[str, Region]
+) -> list[tuple[float, float]]:
+    """When plates stepped that stand under facings in one camera's picture: start and end, seconds."""
+    plates = {plate for name in regions for plate in recording.planogram[name].plates}
+    return [(step.t_start_s, step.t_end_s) for step in steps if plates & set(step.plate_grams)]
 
 
 def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
@@ -212,7 +340,7 @@ def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
 
 def _with_stances(
     reach: Reach,
-    history: Sequence[tuple[float, Mapping[str, tuple[float, float]]]],
+    history: Sequence[Standing],
     fronts: Mapping[str, np.ndarray],
 ) -> Reach:
     """The reach with its person's probability weighed by where everybody stood just then."""
@@ -266,12 +394,12 @@ def _sightings(
 
 
 def watch_video(
-    video: Path, detector: Detector, progress: Progress | None = None
+    video: Path, detector: Detector, progress: Progress | None = None, *, every_frame: bool = False
 ) -> tuple[Sight, dict[str, Region]]:
     """Watch a plain video: first find the places where items stand, then what happens there."""
     info = probe(video)
     camera = Camera("cam0", video.name, info.fps, info.width, info.height)
-    first = CameraWatch(camera, {}, detector)
+    first = CameraWatch(camera, {}, detector, Attention(every_frame=every_frame))
     found, times = [], []
     for index, (t_s, image) in enumerate(read_frames(video)):
         found.append(first.look(index, t_s, image))
@@ -300,8 +428,9 @@ def _sight(
     frames: int,
     warnings: Sequence[str],
 ) -> Sight:
-    rows = [row for watch in watches for row in watch.rows]
-    table = pd.DataFrame(rows, columns=list(DETECTION_COLUMNS))
+    names = [watch.camera.camera for watch in watches]
+    tables = [table for watch in watches if (table := watch.table(names)) is not None]
+    detections = pd.concat(tables, ignore_index=True) if tables else None
     looked = sum(watch.network_frames for watch in watches)
     ordered = tuple(sorted(moments, key=lambda m: m.t_s))
-    return Sight(tuple(sightings), tuple(places), ordered, table, frames, looked, tuple(warnings))
+    return Sight(tuple(sightings), tuple(places), ordered, detections, frames, looked, tuple(warnings))

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from checkout.errors import InputError
-from checkout.vision.detector import CLASSES, Detections, Detector, merged
+from checkout.vision.detector import (
+    BACKENDS,
+    CLASSES,
+    LIBRARIES,
+    SHIPPED,
+    SHIPPED_NAME,
+    Detections,
+    Detector,
+    export_weights,
+    merged,
+    overlaps,
+    shipped_weights,
+)
+from checkout.vision.video import read_frames
 
 
 def detections(*rows: tuple[str, float, tuple[float, float, float, float]]) -> Detections:
@@ -57,3 +71,114 @@ def test_the_shipped_weights_see_all_three() -> None:
     detector = Detector()
     assert detector.sees == CLASSES
     assert len(detector.detect([np.full((360, 640, 3), 90, np.uint8)])) == 1
+
+
+def frame_with_a_shopper(shipped: Path) -> np.ndarray:
+    """The middle picture of a shipped video, uint8 [360, 640, 3]."""
+    return next(
+        image
+        for index, (_, image) in enumerate(read_frames(shipped / "clean-01" / "cam0.mp4"))
+        if index == 120
+    )
+
+
+def the_same(a: Detections, b: Detections) -> bool:
+    """Whether each detection over 0.3 of either has its like in the other: the class, IoU 0.9, score within 0.05."""
+    for some, others in ((a, b), (b, a)):
+        near = overlaps(some.boxes_xyxy, others.boxes_xyxy) >= 0.9
+        like = np.abs(some.confidence[:, None] - others.confidence[None]) <= 0.05
+        matched = (near & like & (some.label[:, None] == others.label[None])).any(axis=1)
+        if not matched[some.confidence > 0.3].all():
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("form", "name"), [("onnx", "again.onnx"), ("openvino", "again_openvino_model")])
+def test_every_backend_sees_the_same(shipped: Path, tmp_path: Path, form: str, name: str) -> None:
+    for library in LIBRARIES[form]:
+        pytest.importorskip(library, reason=f"{library} is not installed: {form} is not compared")
+    weights = SHIPPED / f"{SHIPPED_NAME}.pt"
+    image = frame_with_a_shopper(shipped)
+    by_torch = Detector(weights).detect([image])[0]
+    exported = Detector(export_weights(weights, tmp_path / name, form)).detect([image])[0]
+    assert (by_torch.confidence > 0.3).sum() > 10
+    assert the_same(by_torch, exported)
+    assert not the_same(by_torch, Detections(exported.boxes_xyxy + 20, exported.confidence, exported.label))
+    assert sorted(p.name for p in SHIPPED.iterdir() if p.suffix in (".onnx", ".pt")) == [weights.name]
+
+
+def test_the_fastest_form_whose_library_is_here_is_taken(tmp_path: Path) -> None:
+    weights = tmp_path / f"{SHIPPED_NAME}.pt"
+    weights.touch()
+    assert shipped_weights(tmp_path) == weights
+    (tmp_path / f"{SHIPPED_NAME}_openvino_model").mkdir()
+    assert shipped_weights(tmp_path).name == f"{SHIPPED_NAME}_openvino_model"
+    assert list(BACKENDS) == ["openvino", "onnxruntime", "torch"]
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "a.onnx"
+    weights.touch()
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "onnxruntime" else find(name, *a)
+    )
+    with pytest.raises(InputError, match=r"a\.onnx: needs onnxruntime, which is not installed"):
+        Detector(weights)
+
+
+def test_an_export_is_refused_before_any_work(tmp_path: Path) -> None:
+    weights = SHIPPED / f"{SHIPPED_NAME}.pt"
+    for source, out, form, why in (
+        (weights, tmp_path / "a.onnx", "tensorrt", "is not one of onnx, openvino"),
+        (weights, tmp_path / "a.bin", "onnx", "does not end in .onnx"),
+        (tmp_path / "a.onnx", tmp_path / "b.onnx", "onnx", "cannot be exported"),
+        (weights, weights, "onnx", "does not end in .onnx"),
+    ):
+        with pytest.raises(InputError, match=why):
+            export_weights(source, out, form)
+
+
+class Trap:
+    """A pickle of this makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    import torch
+
+    weights, sprung = tmp_path / "trap.pt", tmp_path / "sprung"
+    torch.save({"model": Trap(sprung)}, weights)
+    with pytest.raises(InputError, match="holds more than a YOLO model") as caught:
+        Detector(weights)
+    assert not sprung.exists()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".pt", ".onnx", "_openvino_model"])
+def test_damaged_weights_are_refused_in_one_line(tmp_path: Path, ending: str) -> None:
+    damaged = tmp_path / f"damaged{ending}"
+    if ending == "_openvino_model":
+        damaged.mkdir()
+        for part in (SHIPPED / f"{SHIPPED_NAME}{ending}").iterdir():
+            content = part.read_bytes()
+            (damaged / part.name).write_bytes(content[:2000] if part.suffix == ".xml" else content)
+    else:
+        damaged.write_bytes((SHIPPED / f"{SHIPPED_NAME}.pt").read_bytes()[:100_000])
+        if ending == ".onnx":
+            pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match="not a YOLO detection model") as caught:
+        Detector(damaged)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_the_model_lacks_is_refused() -> None:
+    with pytest.raises(InputError, match="'bottle' is not a class of this model: hand, item, person"):
+        Detector(class_map={"bottle": "item"})
+    with pytest.raises(InputError, match="none of hand, item, person is a hand, an item or a person"):
+        Detector(class_map={"hand": "", "item": "", "person": ""})
