@@ -17,16 +17,9 @@ from checkout.events import ShelfMoment
 from checkout.recording import Camera, Recording
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import HandTrack, HandTracker, Seen
+from checkout.vision.plain_video import PlainVideo
 from checkout.vision.reaches import Reach, ReachFinder, moments_of
-from checkout.vision.shelf_moments import (
-    HoldingJudge,
-    Looks,
-    MomentFinder,
-    Region,
-    discover_places,
-    facing_regions,
-    holding_score,
-)
+from checkout.vision.shelf_moments import HoldingJudge, Looks, Region, facing_regions, holding_score
 from checkout.vision.tracks import BoxTracker, HandSighting, Place, ShopperTracker
 from checkout.vision.video import frames_in_time_order, probe, read_frames
 
@@ -76,8 +69,8 @@ class StillGate:
 class CameraWatch:
     """One camera's detector state from frame to frame."""
 
-    def __init__(self, camera: Camera, places: Mapping[str, Region], detector: Detector) -> None:
-        self.camera, self.finder = camera, MomentFinder(camera.camera, places)
+    def __init__(self, camera: Camera, detector: Detector) -> None:
+        self.camera = camera
         self._detector, self._gate, self._hands, self._holding = (
             detector,
             StillGate(),
@@ -129,7 +122,7 @@ def watch_recording(recording: Recording, detector: Detector, progress: Progress
     shoppers = ShopperTracker(recording.entries)
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
-    watches = {c.camera: CameraWatch(c, {}, detector) for c in cameras}
+    watches = {c.camera: CameraWatch(c, detector) for c in cameras}
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
     looks = {c.camera: Looks(facing_regions(recording.planogram, c)) for c in cameras}
     total = sum(probe(recording.path / c.file).frames for c in cameras)
@@ -205,28 +198,23 @@ def _sightings(
 def watch_video(
     video: Path, detector: Detector, progress: Progress | None = None
 ) -> tuple[Sight, dict[str, Region]]:
-    """Watch a plain video: first find the places where items stand, then what happens there."""
+    """Watch a plain video in one pass; also returns the places that were found in it."""
     info = probe(video)
     camera = Camera("cam0", video.name, info.fps, info.width, info.height)
-    first = CameraWatch(camera, {}, detector)
-    found, times = [], []
-    for index, (t_s, image) in enumerate(read_frames(video)):
-        found.append(first.look(index, t_s, image))
-        times.append(t_s)
-        if progress and info.frames:
-            progress("looking at every frame", min(1.0, (index + 1) / info.frames))
-    places = discover_places(found, times)
-    second = CameraWatch(camera, places, detector)
+    watch = CameraWatch(camera, detector)
+    plain = PlainVideo(camera.camera, info.width, info.height)
     sightings: list[HandSighting] = []
-    moments: list[ShelfMoment] = []
+    count = 0
     for index, (t_s, image) in enumerate(read_frames(video)):
-        hands = second.tracked(t_s, found[index])
+        found = watch.look(index, t_s, image)
+        hands = watch.tracked(t_s, found)
+        plain.update(t_s, image, found, hands)
         sightings += hands
-        moments += second.finder.update(t_s, image, found[index], hands)
+        count += 1
         if progress and info.frames:
-            progress("looking for shelf moments", min(1.0, (index + 1) / info.frames))
-    moments += second.finder.flush()
-    return _sight(sightings, [], moments, [first], len(times), []), places
+            progress("watching", min(1.0, count / info.frames))
+    moments, places = plain.finish()
+    return _sight(sightings, [], moments, [watch], count, []), places
 
 
 def _sight(
