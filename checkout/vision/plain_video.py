@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +96,6 @@ class Happening:
         region: x1, y1, x2, y2, pixels.
         left_s, came_s: when the place last looked as before, and then first as after.
         hand_s: the middle of the time that a hand was there meanwhile.
-        corner: the upper left corner of the three cuts in the scene's picture.
-        mask, before, after: cuts of the change's arrays.
     """
 
     region: Region
@@ -106,10 +103,6 @@ class Happening:
     left_s: float
     came_s: float
     hand_s: float
-    corner: tuple[int, int]
-    mask: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
 
     @property
     def event_logit(self) -> float:
@@ -146,10 +139,33 @@ class Happening:
         return ShelfMoment(max(0.0, at_s - half_s), at_s + half_s, camera, {place: 1.0}, action)
 
 
+@dataclass
+class _Place:
+    """Where things are taken and put: what happened there, and whether each act brought back the look before the last.
+
+    Only the last change is kept with its pictures.
+    """
+
+    region: Region
+    happened: list[Happening] = field(default_factory=list)
+    undone: list[bool] = field(default_factory=list)
+    last: Change | None = None
+
+    def add(self, happening: Happening, change: Change) -> None:
+        self.happened.append(happening)
+        self.undone.append(self.last is not None and _undoes(self.last, change))
+        self.last = change
+        if _area(happening.region) > _area(self.region):
+            self.region = happening.region
+
+
 class PlainVideo:
     """Finds places and shelf moments of one fixed camera, frame by frame.
 
-    What is kept is the last `HISTORY_S` seconds and one small cut of each change, not the video.
+    What is kept is the last `HISTORY_S` seconds, the last change of each place and a few numbers of each event.
+
+    Args:
+        width, height: size of the video's pictures, pixels.
     """
 
     def __init__(self, camera: str, width: int, height: int) -> None:
@@ -157,10 +173,10 @@ class PlainVideo:
         self._scene = StillScene(width, height)
         self._boxes: deque[_Boxes] = deque()
         self._standing = StandingItems()
-        self._happened: list[Happening] = []
+        self._places: list[_Place] = []
 
     def update(self, t_s: float, image: np.ndarray, found: Detections, hands: Sequence[HandSighting]) -> None:
-        """Take in one frame."""
+        """Take in one frame: its picture, what the network says of it, and its hands as they are followed."""
         items = found.of("item", at_least=ITEM_SCORE)
         people = found.of("person", at_least=ITEM_SCORE)
         hand_rows = np.array([[*h.box_xyxy, h.confidence] for h in hands], float).reshape(-1, 5)
@@ -171,55 +187,51 @@ class PlainVideo:
         self._standing.update(t_s, items.boxes_xyxy)
         movers = [tuple(map(float, b)) for b in (*hand_rows[:, :4], *people.boxes_xyxy)]
         for change in self._scene.update(t_s, image, movers):  # type: ignore[arg-type]
-            self._happened.append(
-                judge(change, list(self._scene.history), list(self._boxes), self._scene.scale)
-            )
+            happening = judge(change, list(self._scene.history), list(self._boxes), self._scene.scale)
+            if happening.event_logit > 0:
+                self._place_at(happening.region).add(happening, change)
 
-    @property
-    def happenings(self) -> tuple[Happening, ...]:
-        """All changes so far, in the order in which they came to rest."""
-        return tuple(self._happened)
+    def _place_at(self, region: Region) -> _Place:
+        """The place that a region overlaps most, a new one where it overlaps none."""
+        shares = [max(_share(region, p.region), _share(p.region, region)) for p in self._places]
+        if shares and max(shares) > SAME_PLACE_SHARE:
+            return self._places[int(np.argmax(shares))]
+        self._places.append(_Place(region))
+        return self._places[-1]
 
     def finish(self) -> tuple[list[ShelfMoment], dict[str, Region]]:
         """All moments in time order, and the places, named from left to right."""
-        regions = self._standing.places()
-        at: list[int] = []
-        for happening in self._happened:
-            at.append(_place_of(happening.region, regions))
-            if happening.event_logit > 0:
-                if at[-1] < 0:
-                    regions.append(happening.region)
-                    at[-1] = len(regions) - 1
-                elif _area(happening.region) > _area(regions[at[-1]]):
-                    # An item box may hold only the part of a thing that the network knows.
-                    regions[at[-1]] = happening.region
-        order = sorted(range(len(regions)), key=lambda i: regions[i][0])
-        name = {i: f"place-{n}" for n, i in enumerate(order, start=1)}
-        moments = []
-        for place in range(len(regions)):
-            chain = [h for h, where in zip(self._happened, at, strict=True) if where == place]
-            chain.sort(key=lambda h: h.left_s)
-            moments += [
-                h.moment(self._camera, name[place], p) for h, p in zip(chain, picks(chain), strict=True)
-            ]
+        places = list(self._places)
+        for region in self._standing.places():
+            if all(
+                max(_share(region, p.region), _share(p.region, region)) < SAME_PLACE_SHARE for p in places
+            ):
+                places.append(_Place(region))
+        places.sort(key=lambda p: p.region[0])
+        moments = [
+            happening.moment(self._camera, f"place-{number}", pick)
+            for number, place in enumerate(places, start=1)
+            for happening, pick in zip(
+                place.happened, picks([h.action_logit for h in place.happened], place.undone), strict=True
+            )
+        ]
         moments.sort(key=lambda m: m.t_s)
-        return moments, {name[i]: regions[i] for i in order}
+        return moments, {f"place-{number}": place.region for number, place in enumerate(places, start=1)}
 
 
-def picks(chain: Sequence[Happening]) -> list[float]:
-    """Probability that each happening of one place is a pick, all judged together (forward and backward, exactly).
+def picks(action_logits: Sequence[float], undone: Sequence[bool]) -> list[float]:
+    """Probability that each act at one place is a pick, all judged together (forward and backward, exactly).
 
-    A place that comes to look as it did before the last act has seen the opposite act, with `RETURN_LINK`.
+    Args:
+        action_logits: log odds of a pick against a put-back of each act by itself.
+        undone: whether an act brought back the look before the last one; it is then the opposite act, with
+            `RETURN_LINK`.
     """
-    if not chain:
+    if not action_logits:
         return []
-    own = np.array([[1.0, np.exp(-np.clip(h.action_logit, -30, 30))] for h in chain])
-    steps = [
-        np.array([[1 - RETURN_LINK, RETURN_LINK], [RETURN_LINK, 1 - RETURN_LINK]])
-        if _returned(last, now)
-        else np.full((2, 2), 0.5)
-        for last, now in pairwise(chain)
-    ]
+    own = np.array([[1.0, np.exp(-np.clip(logit, -30, 30))] for logit in action_logits])
+    opposite = np.array([[1 - RETURN_LINK, RETURN_LINK], [RETURN_LINK, 1 - RETURN_LINK]])
+    steps = [opposite if back else np.full((2, 2), 0.5) for back in undone[1:]]
     forward, backward = [own[0] / own[0].sum()], [np.ones(2)]
     for step, word in zip(steps, own[1:], strict=True):
         state = (forward[-1] @ step) * word
@@ -231,35 +243,14 @@ def picks(chain: Sequence[Happening]) -> list[float]:
     return [float(v) for v in both[:, 0] / both.sum(axis=1)]
 
 
-def _returned(last: Happening, now: Happening) -> bool:
+def _undoes(last: Change, now: Change) -> bool:
     """Whether a place looks after one change as it did before the last."""
-    top, left = (max(a, b) for a, b in zip(last.corner, now.corner, strict=True))
-    bottom, right = (
-        min(a + n, b + m)
-        for a, n, b, m in zip(last.corner, last.mask.shape, now.corner, now.mask.shape, strict=True)
-    )
-    if bottom <= top or right <= left:
-        return False
-
-    def cut(h: Happening, array: np.ndarray) -> np.ndarray:
-        return array[top - h.corner[0] : bottom - h.corner[0], left - h.corner[1] : right - h.corner[1]]
-
-    both = cut(last, last.mask) & cut(now, now.mask)
+    both = last.mask & now.mask
     if both.sum() < 0.3 * min(last.mask.sum(), now.mask.sum()):
         return False
-    changed = np.abs(cut(now, now.after) - cut(now, now.before))[both].mean()
-    apart = np.abs(cut(now, now.after) - cut(last, last.before))[both].mean()
+    changed = np.abs(now.after - now.before)[both].mean()
+    apart = np.abs(now.after - last.before)[both].mean()
     return bool(apart < 0.5 * changed)
-
-
-def _place_of(region: Region, places: Sequence[Region]) -> int:
-    """The place that a region overlaps most, or -1."""
-    best, most = -1, SAME_PLACE_SHARE
-    for index, place in enumerate(places):
-        share = max(_share(region, place), _share(place, region))
-        if share > most:
-            best, most = index, share
-    return best
 
 
 class StandingItems:
@@ -320,11 +311,7 @@ def judge(change: Change, history: Sequence[Glimpse], boxes: Sequence[_Boxes], s
     )
     between = [t for t, s, _ in scored if s > 0 and left_s <= t <= came_s]
     hand_s = float(np.median(between)) if between else 0.5 * (left_s + came_s)
-    rows, columns = cut = _cut(change.mask)
-    return Happening(
-        change.region, signs, left_s, came_s, hand_s, (rows.start, columns.start), change.mask[cut].copy(),
-        change.before[cut].copy(), change.after[cut].copy(),
-    )  # fmt: skip
+    return Happening(change.region, signs, left_s, came_s, hand_s)
 
 
 def when(change: Change, history: Sequence[Glimpse]) -> tuple[float, float]:

@@ -131,7 +131,8 @@ class StillScene:
         self._history_size = (max(1, round(self._size[0] * small)), max(1, round(self._size[1] * small)))
         self.history: deque[Glimpse] = deque()
         self._recent: deque[tuple[float, np.ndarray]] = deque()
-        self._t_s = -np.inf
+        self._t_s = self._compared_s = self._stirred_s = -np.inf
+        self._last_light = np.zeros(3, np.float32)
         self._scene = np.zeros((*shape, 3), np.float32)
         self._known = np.zeros(shape, bool)
         self._calm = np.zeros((*shape, 3), np.float32)
@@ -150,34 +151,46 @@ class StillScene:
             return []
         import cv2
 
-        step_s = t_s - self._t_s if np.isfinite(self._t_s) else 0.0
         self._t_s = t_s
         small = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         look = cv2.GaussianBlur(_LOG[small], (0, 0), 0.8)
         moving = self._moving(t_s, look)
+        if moving.any():
+            self._stirred_s = t_s
+        elif t_s - self._stirred_s > LONG_REST_S + REST_S and t_s - self._compared_s < REST_S:
+            self._remember(t_s, image, self._last_light, moving)
+            return []
+        step_s = t_s - self._compared_s if np.isfinite(self._compared_s) else 0.0
+        self._compared_s = t_s
         self._moved_s[moving] = t_s
-        keep = float(np.exp(-step_s / CALM_TAU_S)) if step_s else 0.0
-        self._calm = np.where(moving[..., None], look, keep * self._calm + (1 - keep) * look)
-        light = self._light(look)
-        rest_s = self._rest_needed(movers)
+        keep = np.float32(np.exp(-step_s / CALM_TAU_S))
+        self._calm = np.where(moving[..., None], look, look + keep * (self._calm - look))
+        light = self._last_light = self._light(look)
         difference = look - self._scene - light
-        strength = self._outside(look - light - _local(difference, self._known))
         least = np.maximum(LEAST_CONTRAST, NOISE_SDS * self._noise)
         least = np.maximum(least, _levels(self._scene, LEAST_LEVELS))
+        strength = self._outside(look - light - _local(difference, self._known))
         front = (strength > least) & (self._sharp(strength, least) | (strength > 2 * least)) & self._known
+        if front.any():
+            self._stirred_s = t_s
         self._front_s = np.where(front, np.minimum(self._front_s, t_s), self._front_s)
         self._remember(t_s, image, light, front | moving)
+        rest_s = self._rest_needed(movers)
         changes = self._settled(t_s, front, strength > 2 * least, rest_s, light)
-        rested = (t_s - self._moved_s >= rest_s) & ~front
-        new = rested & ~self._known
-        self._scene[new] = self._calm[new]
-        self._known |= new
-        # Where only the soft light differs, the look is learnt late: it may be the shadow of a hand that stays a while.
-        soft = (np.abs(difference).max(axis=2) > least) & (t_s - self._moved_s < LONG_REST_S)
-        follow = rested & self._known & ~soft
-        self._scene[follow] += (1 - np.exp(-step_s / DRIFT_TAU_S)) * (self._calm - self._scene)[follow]
-        self._front_s[follow & (t_s - self._moved_s > 2 * REST_S)] = np.inf
+        self._learn(
+            t_s, step_s, (t_s - self._moved_s >= rest_s) & ~front, np.abs(difference).max(axis=2) > least
+        )
         return changes
+
+    def _learn(self, t_s: float, step_s: float, rested: np.ndarray, differs: np.ndarray) -> None:
+        """Take the look at rest into the scene: at once where none was known, else slowly."""
+        share = np.where(self._known, 1 - np.exp(-step_s / DRIFT_TAU_S), 1.0)
+        # Where only the soft light differs, it is learnt late: it may be the shadow of a hand that stays a while.
+        soft = differs & self._known & (t_s - self._moved_s < LONG_REST_S)
+        share = np.where(rested & ~soft, share, 0.0).astype(np.float32)
+        self._scene += share[..., None] * (self._calm - self._scene)
+        self._known |= rested
+        self._front_s[rested & (t_s - self._moved_s > 2 * REST_S)] = np.inf
 
     def _moving(self, t_s: float, look: np.ndarray) -> np.ndarray:
         """Where the picture differs from the one `MOTION_S` ago, bool [h, w], single points left out."""
@@ -190,22 +203,22 @@ class StillScene:
             return np.ones(look.shape[:2], bool)
         past_s, past = self._recent[0]
         step = look - past
-        step -= np.median(step[::4, ::4], axis=(0, 1))
+        step -= np.median(step[::8, ::8].reshape(-1, 3), axis=0)
         size = np.abs(step).max(axis=2)
         least = np.maximum(LEAST_CONTRAST, _levels(look, LEAST_LEVELS))
         moving = size > np.maximum(0.6 * least, NOISE_SDS * self._noise)
         share = 1 - float(np.exp(-min(1.0, t_s - past_s) / NOISE_TAU_S))
-        # The median of an absolute normal deviate is 0.67 standard deviations, its mean 0.80.
-        quiet = ~moving
-        self._noise[quiet] += share * (np.minimum(size, 0.1) / 0.8 - self._noise)[quiet]
+        # The mean of an absolute normal deviate is 0.8 standard deviations.
+        share_here = np.where(moving, 0.0, share).astype(np.float32)
+        self._noise += share_here * (np.minimum(size, 0.1) / 0.8 - self._noise)
         return np.asarray(cv2.boxFilter(moving.astype(np.float32), -1, (3, 3), normalize=False) > 3.5)
 
     def _light(self, look: np.ndarray) -> np.ndarray:
         """Log ratio of the picture's light to the scene's, [3]: the median over all points that are known."""
-        known = self._known[::4, ::4]
+        known = self._known[::8, ::8]
         if not known.any():
             return np.zeros(3, np.float32)
-        return np.asarray(np.median((look - self._scene)[::4, ::4][known], axis=0), np.float32)
+        return np.asarray(np.median((look[::8, ::8] - self._scene[::8, ::8])[known], axis=0), np.float32)
 
     def _outside(self, look: np.ndarray) -> np.ndarray:
         """How far a look lies outside of what the scene shows within `JITTER` points, log ratio [h, w].
@@ -319,11 +332,15 @@ def _meets_edge(part: np.ndarray, x: int, y: int, size: tuple[int, int]) -> bool
 
 
 def _local(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The soft part of a difference of looks, log ratio [h, w, 3]: median of a quarter of the picture's width."""
+    """The soft part of a difference of looks, log ratio [h, w, 3]: median of a quarter of the picture's width.
+
+    What differs by more than twice what a soft shadow does is a thing, and says nothing of the light.
+    """
     import cv2
 
     height, width = known.shape
     grid = (max(1, width // 16), max(1, height // 16))
-    coarse = cv2.resize(np.where(known[..., None], difference, 0), grid, interpolation=cv2.INTER_AREA)
+    light = known & (np.abs(difference).max(axis=2) < 2 * LOCAL_LIGHT)
+    coarse = cv2.resize(difference * light[..., None].astype(np.float32), grid, interpolation=cv2.INTER_AREA)
     soft = np.clip(cv2.medianBlur(np.ascontiguousarray(coarse, np.float32), 5), -LOCAL_LIGHT, LOCAL_LIGHT)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))

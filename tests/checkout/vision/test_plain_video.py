@@ -59,11 +59,16 @@ def draw(picture: np.ndarray, x: float, lifted: float, look: np.ndarray) -> None
 
 
 def play(
-    standing: Sequence[int], acts: Sequence[Act], length_s: float, *, change: Picture | None = None, hands: bool = True
+    standing: Sequence[int],
+    acts: Sequence[Act],
+    length_s: float,
+    *,
+    change: Picture | None = None,
+    hands: bool = True,
 ) -> tuple[list[ShelfMoment], dict[str, Region]]:
     """Draw the video and find what happens in it; a detector says where hands are in two of three frames, no items."""
     plain = PlainVideo("cam0", WIDTH, HEIGHT)
-    there = {x: 0.0 for x in standing}
+    there = dict.fromkeys(standing, 0.0)
     rng = np.random.default_rng(1)
     for frame in range(int(length_s * FPS)):
         t_s = frame / FPS
@@ -83,7 +88,9 @@ def play(
             if away >= WAY_S:
                 continue
             lifted = 160.0 * away / WAY_S
-            carried = (act.kind == "pick" and t_s > act.t_s + act.stay_s) or (act.kind == "put_back" and t_s < act.t_s)
+            carried = (act.kind == "pick" and t_s > act.t_s + act.stay_s) or (
+                act.kind == "put_back" and t_s < act.t_s
+            )
             if carried:
                 draw(picture, act.x, lifted, thing(act.x))
             tip = round(160 - THING[1] + 15 - lifted)
@@ -186,14 +193,22 @@ def test_who_stands_before_the_things_and_leaves_is_no_event() -> None:
 def test_memory_holds_the_last_seconds_only() -> None:
     plain = PlainVideo("cam0", WIDTH, HEIGHT)
     picture = ground().astype(np.uint8)
-    for frame in range(450):
-        plain.update(frame / 5, picture, Detections.empty(), [])
-    assert len(plain._boxes) <= 30 * 5 + 1
-    assert len(plain._scene.history) <= 30 * 5 + 1
+    for frame in range(140):
+        plain.update(frame / 3, picture, Detections.empty(), [])
+    assert len(plain._boxes) <= 30 * 3 + 1
+    assert len(plain._scene.history) <= 30 * 3 + 1
 
 
-def test_nothing_happened_is_no_pick() -> None:
-    assert picks([]) == []
+def test_an_act_that_brings_back_the_look_before_the_last_is_the_opposite_one() -> None:
+    # By hand: prior odds 0.05 / 0.95 from a sure pick; a word of 1 to 1 leaves them.
+    assert picks([30.0, 0.0], [False, True])[1] == pytest.approx(0.05, abs=1e-6)
+    assert picks([30.0, 0.0], [False, False])[1] == pytest.approx(0.5)
+    # What comes later speaks for what was before: both are two words of the same odds, e^1 each.
+    first, second = picks([1.0, -1.0], [False, True])
+    pair = 0.95 * np.e**2, 0.05 * np.e, 0.05 * np.e, 0.95
+    assert first == pytest.approx((pair[0] + pair[1]) / sum(pair))
+    assert second == pytest.approx(1 - first)
+    assert picks([], []) == []
 
 
 def test_places_are_where_item_boxes_stand_still() -> None:
