@@ -31,26 +31,37 @@ from checkout.vision.tracks import HandSighting
 Region = tuple[float, float, float, float]
 
 ACTION_WEIGHTS = {"edge": 1.5, "carried": 4.0, "items": 2.0, "holding": 1.0}
+"""Assumed: log odds of a pick against a put-back for each unit of a sign."""
 EVENT_WEIGHTS = {
     "bias": -4.0, "hand": 3.0, "mover": 3.0, "clear": 3.0, "shifted": -4.0, "solid": 1.0, "at_edge": -1.0,
     "large": -1.5,
 }  # fmt: skip
+"""Assumed: log odds of an event for each unit of a sign; something must have come and an outline must be clear."""
 LARGEST_LOG = 2.0
-GAP_SHARE = 0.25
+"""Assumed: log of how many times a hand's area a thing in a hand seldom exceeds: 7, a cereal box."""
+GAP_S, GAP_SHARE = 1.5, 0.25
+"""Assumed: between the two looks an act is taken to be this share of the time from the one that tells (before a pick,
+after a put-back: a thing is straightened after it was put); where that time is longer than 1.5 s, when the hand was."""
 LEAST_HALF_S = 0.1
+"""A moment is no shorter than the steps in which it is looked for."""
 SAME_PLACE_SHARE = 0.3
+"""Assumed: two regions of which one covers this share of the other are one place."""
 ITEM_SCORE = 0.25
-STANDING_S = 1.0
-SAME_STANDING_IOU = 0.6
-FORGET_S = 5.0
+"""Assumed: an item or person box counts from this score on."""
+STANDING_S, SAME_STANDING_IOU, FORGET_S = 1.0, 0.6, 5.0
+"""Assumed: a thing stands where boxes that agree this much were for a second; boxes unseen for 5 s are forgotten."""
 RETURN_LINK = 0.95
+"""Assumed: probability that what brings back the look before the last act is the opposite act."""
 LOOK_MARGIN = 0.2
-APPROACH_S = 1.0
-CARRY_S = 0.8
-MOVER_S = 0.7
+"""Assumed: share of a place's points by which one look must outnumber the other."""
+APPROACH_S, CARRY_S, MOVER_S = 1.0, 0.8, 0.7
+"""Assumed: how long before and after a hand, a thing on its way, and whatever moves are looked for."""
+LEAST_TEXTURE = 0.03
+"""Assumed: log ratio of spread under which a cut has no texture to be found again by: the noise of a dark picture."""
 SLIP_PX = 1.5
-GAP_S = 1.5
+"""Assumed: blur of the 160-pixel pictures, so that a thing put down and pushed by a hundredth still looks as after."""
 HAND_GROWN = 0.3
+"""Assumed: a hand box reaches its own size times this farther: boxes of hands are badly bounded."""
 
 
 class Signs(NamedTuple):
@@ -134,9 +145,9 @@ class Happening:
             at_s = self.hand_s
         else:
             at_s = self.left_s + GAP_SHARE * gap_s if pick >= 0.5 else self.came_s - GAP_SHARE * gap_s
-        half_s = max(0.5 * gap_s, LEAST_HALF_S)
+        half_s = min(max(0.5 * gap_s, LEAST_HALF_S), at_s)
         action = {"pick": event * pick, "put_back": event * (1 - pick), "touch": 1 - event}
-        return ShelfMoment(max(0.0, at_s - half_s), at_s + half_s, camera, {place: 1.0}, action)
+        return ShelfMoment(at_s - half_s, at_s + half_s, camera, {place: 1.0}, action)
 
 
 @dataclass
@@ -296,7 +307,6 @@ def judge(change: Change, history: Sequence[Glimpse], boxes: Sequence[_Boxes], s
     hand = max((s for _, s, _ in scored), default=0.0) - at_rest
     hand_areas = [a for _, s, a in scored if s > 0]
     area = float(change.mask.sum()) * scale**2
-    x = change.before
     signs = Signs(
         hand=hand,
         mover=_mover(change.mask, history, left_s, came_s),
@@ -304,7 +314,7 @@ def judge(change: Change, history: Sequence[Glimpse], boxes: Sequence[_Boxes], s
         at_edge=change.at_edge,
         solid=_solidity(change.mask),
         shifted=_shifted(change),
-        edge=_edge(change.mask, x, change.after),
+        edge=_edge(change.mask, change.before, change.after),
         carried=_carried(change, history, left_s, came_s),
         items=_items(change, boxes, left_s, came_s),
         holding=_holding(change.region, boxes, left_s, came_s),
@@ -413,7 +423,7 @@ def _found(look: np.ndarray, patch: np.ndarray, weight: np.ndarray, apart: np.nd
     import cv2
 
     spread = patch[weight > 0].std(axis=0).max() if (weight > 0).any() else 0.0
-    if spread < 0.03:
+    if spread < LEAST_TEXTURE:
         return 0.0
     w = np.repeat(weight[..., None].astype(np.float32), 3, axis=2)
     score = cv2.matchTemplate(look, patch, cv2.TM_CCOEFF_NORMED, mask=w)

@@ -153,7 +153,7 @@ class StillScene:
 
         self._t_s = t_s
         small = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        look = cv2.GaussianBlur(_LOG[small], (0, 0), 0.8)
+        look = cv2.GaussianBlur(cv2.LUT(small, _LOG), (0, 0), 0.8)
         moving = self._moving(t_s, look)
         if moving.any():
             self._stirred_s = t_s
@@ -178,7 +178,7 @@ class StillScene:
         rest_s = self._rest_needed(movers)
         changes = self._settled(t_s, front, strength > 2 * least, rest_s, light)
         self._learn(
-            t_s, step_s, (t_s - self._moved_s >= rest_s) & ~front, np.abs(difference).max(axis=2) > least
+            t_s, step_s, (t_s - self._moved_s >= rest_s) & ~front, _largest(np.abs(difference)) > least
         )
         return changes
 
@@ -204,7 +204,7 @@ class StillScene:
         past_s, past = self._recent[0]
         step = look - past
         step -= np.median(step[::8, ::8].reshape(-1, 3), axis=0)
-        size = np.abs(step).max(axis=2)
+        size = _largest(np.abs(step))
         least = np.maximum(LEAST_CONTRAST, _levels(look, LEAST_LEVELS))
         moving = size > np.maximum(0.6 * least, NOISE_SDS * self._noise)
         share = 1 - float(np.exp(-min(1.0, t_s - past_s) / NOISE_TAU_S))
@@ -231,7 +231,7 @@ class StillScene:
         kernel = np.ones((2 * JITTER + 1, 2 * JITTER + 1), np.uint8)
         over = look - cv2.dilate(self._scene, kernel)
         under = cv2.erode(self._scene, kernel) - look
-        return np.asarray(np.maximum(over, under).max(axis=2))
+        return _largest(np.maximum(over, under))
 
     @staticmethod
     def _sharp(strength: np.ndarray, least: np.ndarray) -> np.ndarray:
@@ -314,9 +314,14 @@ def _gap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
     return float(np.hypot(max(b[0] - a[2], a[0] - b[2], 0), max(b[1] - a[3], a[1] - b[3], 0)))
 
 
+def _largest(colours: np.ndarray) -> np.ndarray:
+    """The largest of the three colours of each point [h, w, 3]; numpy's own maximum of so short an axis is slow."""
+    return np.asarray(np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2]))
+
+
 def _levels(look: np.ndarray, levels: float) -> np.ndarray:
     """So many grey levels as a log ratio, at the brightness of each point of a look [h, w, 3]; [h, w]."""
-    return np.asarray(levels / ((255 + DARK) * np.exp(look.max(axis=2))))
+    return np.asarray(levels / ((255 + DARK) * np.exp(_largest(look))))
 
 
 def _meets_edge(part: np.ndarray, x: int, y: int, size: tuple[int, int]) -> bool:
@@ -340,7 +345,7 @@ def _local(difference: np.ndarray, known: np.ndarray) -> np.ndarray:
 
     height, width = known.shape
     grid = (max(1, width // 16), max(1, height // 16))
-    light = known & (np.abs(difference).max(axis=2) < 2 * LOCAL_LIGHT)
+    light = known & (_largest(np.abs(difference)) < 2 * LOCAL_LIGHT)
     coarse = cv2.resize(difference * light[..., None].astype(np.float32), grid, interpolation=cv2.INTER_AREA)
     soft = np.clip(cv2.medianBlur(np.ascontiguousarray(coarse, np.float32), 5), -LOCAL_LIGHT, LOCAL_LIGHT)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
