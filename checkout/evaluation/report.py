@@ -260,11 +260,12 @@ class _Judge:
         light = float("nan")
         if watched is not None:
             self._eye, light = watched.detector, senses.grey_level
-            if (recording.path / "boxes.parquet").is_file() and watched.sight.detections is not None:
-                sight, fps = watched.sight, {c.camera: c.fps for c in recording.cameras if c.calibrated}
-                self._detections.update(recording.id, recording.boxes, sight.detections)
+            sight, detections = watched.sight, watched.sight.detections
+            if (recording.path / "boxes.parquet").is_file() and detections is not None:
+                fps = {c.camera: c.fps for c in recording.cameras if c.calibrated}
+                self._detections.update(recording.id, recording.boxes, detections)
                 self._identities.update(
-                    recording.boxes, sight.detections, sight.sightings, sight.people, fps, recording.entries
+                    recording.boxes, detections, sight.sightings, sight.people, fps, recording.entries
                 )
         for metric in (self._events, self._actions, self._curves):
             metric.update(truth.events, seen.events)

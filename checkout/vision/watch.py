@@ -21,16 +21,9 @@ from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_ce
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
+from checkout.vision.plain_video import PlainVideo
 from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
-from checkout.vision.shelf_moments import (
-    HoldingJudge,
-    Looks,
-    MomentFinder,
-    Region,
-    discover_places,
-    facing_regions,
-    holding_score,
-)
+from checkout.vision.shelf_moments import HoldingJudge, Looks, Region, facing_regions, holding_score
 from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
     STANCE_POWER,
@@ -177,16 +170,9 @@ class CameraWatch:
     """
 
     def __init__(
-        self,
-        camera: Camera,
-        places: Mapping[str, Region],
-        detector: Detector,
-        attention: Attention | None = None,
-        *,
-        keep: bool = True,
+        self, camera: Camera, detector: Detector, attention: Attention | None = None, *, keep: bool = True
     ) -> None:
-        self.camera, self.finder = camera, MomentFinder(camera.camera, places)
-        self.attention = attention or Attention()
+        self.camera, self.attention = camera, attention or Attention()
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
         self._found, self._log = Detections.empty(), DetectionLog() if keep else None
         self.network_frames = 0
@@ -261,7 +247,7 @@ def watch_recording(
     for camera in cameras:
         margins = [(start - STEP_MARGIN_S, end + STEP_MARGIN_S) for start, end in busy[camera.camera]]
         attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
-        watches[camera.camera] = CameraWatch(camera, {}, detector, attention, keep=keep)
+        watches[camera.camera] = CameraWatch(camera, detector, attention, keep=keep)
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
     looks = {name: Looks(seen) for name, seen in regions.items()}
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
@@ -396,28 +382,23 @@ def _sightings(
 def watch_video(
     video: Path, detector: Detector, progress: Progress | None = None, *, every_frame: bool = False
 ) -> tuple[Sight, dict[str, Region]]:
-    """Watch a plain video: first find the places where items stand, then what happens there."""
+    """Watch a plain video in one pass; also returns the places that were found in it."""
     info = probe(video)
     camera = Camera("cam0", video.name, info.fps, info.width, info.height)
-    first = CameraWatch(camera, {}, detector, Attention(every_frame=every_frame))
-    found, times = [], []
-    for index, (t_s, image) in enumerate(read_frames(video)):
-        found.append(first.look(index, t_s, image))
-        times.append(t_s)
-        if progress and info.frames:
-            progress("looking at every frame", min(1.0, (index + 1) / info.frames))
-    places = discover_places(found, times)
-    second = CameraWatch(camera, places, detector)
+    watch = CameraWatch(camera, detector, Attention(every_frame=every_frame))
+    plain = PlainVideo(camera.camera, info.width, info.height)
     sightings: list[HandSighting] = []
-    moments: list[ShelfMoment] = []
+    count = 0
     for index, (t_s, image) in enumerate(read_frames(video)):
-        hands = second.tracked(t_s, found[index])
+        found = watch.look(index, t_s, image)
+        hands = watch.tracked(t_s, found)
+        plain.update(t_s, image, found, hands)
         sightings += hands
-        moments += second.finder.update(t_s, image, found[index], hands)
+        count += 1
         if progress and info.frames:
-            progress("looking for shelf moments", min(1.0, (index + 1) / info.frames))
-    moments += second.finder.flush()
-    return _sight(sightings, [], moments, [first], len(times), []), places
+            progress("watching", min(1.0, count / info.frames))
+    moments, places = plain.finish()
+    return _sight(sightings, [], moments, [watch], count, []), places
 
 
 def _sight(

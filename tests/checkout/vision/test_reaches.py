@@ -1,0 +1,61 @@
+"""What a reach was: where the hand was, what changed there, and what it held, weighed together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of
+from checkout.vision.shelf_moments import Sign
+
+STILL, GONE, COME = Sign(0.2, 0.0, 0.0), Sign(2.5, 1.0, 0.1), Sign(2.5, -1.0, -0.1)
+unit = st.floats(0.01, 1.0)
+signs = st.builds(Sign, st.floats(0, 4), st.floats(-2, 2), st.floats(-0.5, 0.5))
+
+
+def reach(
+    facing: dict[str, float], seen: dict[str, tuple[Sign, ...]], held: tuple[float, float] = (0.0, 0.0)
+) -> Reach:
+    return Reach(2.0, 2.6, np.zeros(3), 0.1, facing, *held, {"anna": 0.9, "ben": 0.1}, ("cam0",), seen)
+
+
+@given(unit, unit, st.lists(signs, max_size=2), st.lists(signs, max_size=2), unit, unit)
+def test_explanations_are_a_probability(
+    p: float, q: float, left: list[Sign], right: list[Sign], before: float, after: float
+) -> None:
+    found = explanations(reach({"l": p, "r": q}, {"l": tuple(left), "r": tuple(right)}, (before, after)))
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert set(found) == {(f, a) for f in "lr" for a in ACTIONS}
+
+
+def test_what_changed_outweighs_where_the_hand_seemed_to_be() -> None:
+    """The hand looked nearer to the left facing, but an item went away from the right one."""
+    found = explanations(reach({"l": 0.6, "r": 0.4}, {"l": (STILL,), "r": (GONE, GONE)}, (0.0, 0.9)))
+    assert max(found, key=found.__getitem__) == ("r", "pick")
+
+
+def test_an_item_more_and_a_hand_that_left_empty_is_a_put_back() -> None:
+    found = explanations(reach({"l": 1.0}, {"l": (COME, COME)}, (0.9, 0.0)))
+    assert found["l", "put_back"] > 0.8
+
+
+def test_an_empty_hand_that_changed_nothing_touched() -> None:
+    found = explanations(reach({"l": 1.0}, {"l": (STILL, STILL)}))
+    assert found["l", "touch"] > 0.5
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_picks_and_put_backs_are_each_others_mirror_image(before: float, after: float) -> None:
+    forth = explanations(reach({"l": 1.0}, {"l": (GONE,)}, (before, after)))
+    back = explanations(reach({"l": 1.0}, {"l": (Sign(2.5, -1.0, -0.1),)}, (after, before)))
+    assert forth["l", "pick"] == pytest.approx(back["l", "put_back"])
+
+
+def test_one_reach_seen_as_two_hands_is_one_moment_with_its_shopper() -> None:
+    twice = [reach({"l": 0.9, "r": 0.1}, {"l": (GONE,)}), reach({"l": 0.8, "r": 0.2}, {"l": (GONE,)})]
+    (moment,) = moments_of(twice, {"anna": "s1", "ben": "s2"})
+    assert moment.shopper == pytest.approx({"s1": 0.9, "s2": 0.1})
+    assert sum(moment.facing.values()) == pytest.approx(1.0)
+    assert sum(moment.action.values()) == pytest.approx(1.0)
