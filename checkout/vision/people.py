@@ -28,7 +28,7 @@ MARGIN_M = 0.8
 """Assumed: people walk at most this far beyond the outermost facing or entry scan."""
 AISLE_M = 2.4
 """Assumed: an aisle is at most this deep before the shelves."""
-WALK_M_PER_SQRT_S = 0.5
+WALK_M_PER_SQRT_S = 0.7
 """Assumed: how far a person may have come after a second, as a standard deviation, growing with the time's root."""
 ARRIVING_M_PER_S = 0.7
 ARRIVED_M = 0.7
