@@ -19,7 +19,7 @@ from checkout.events import ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, Detections, Detector
-from checkout.vision.hands import MEMORY_S, HandTrack, HandTracker, Seen
+from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
 from checkout.vision.plain_video import PlainVideo
 from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
@@ -183,7 +183,8 @@ class CameraWatch:
 
     def notice(self, index: int, t_s: float, image: np.ndarray) -> tuple[Detections, bool]:
         """The same, and whether the frame is to be taken into account."""
-        looks, counts = self.attention.judge(t_s, image)
+        hands = len(self._found.of("hand", at_least=BORN_CONFIDENCE)) > 0
+        looks, counts = self.attention.judge(t_s, image, hands=hands)
         if looks:
             self._found = self._detector.detect([image])[0]
             self.network_frames += 1

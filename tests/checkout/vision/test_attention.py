@@ -26,8 +26,8 @@ def picture(
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-def looked_at(attention: Attention, images: list[np.ndarray]) -> list[bool]:
-    return [attention.judge(index / FPS, image)[0] for index, image in enumerate(images)]
+def looked_at(attention: Attention, images: list[np.ndarray], *, hands: bool = False) -> list[bool]:
+    return [attention.judge(index / FPS, image, hands=hands)[0] for index, image in enumerate(images)]
 
 
 def test_motion_is_told_by_where_it_is() -> None:
@@ -76,7 +76,15 @@ def test_who_walks_away_from_the_shelf_is_looked_at_now_and_then() -> None:
     walking = [picture((12 * index, 100)) for index in range(24)]
     looked = looked_at(Attention(SHELF), walking)
     assert sum(looked) == pytest.approx(24 / ELSEWHERE_EVERY, abs=1)
+    assert all(looked_at(Attention(SHELF), walking, hands=True))
     assert all(looked_at(Attention(SHELF, every_frame=True), walking))
+
+
+def test_a_frame_in_which_somebody_walks_counts_even_if_it_is_not_looked_at() -> None:
+    attention = Attention(SHELF)
+    judged = [attention.judge(index / FPS, picture((12 * index, 100)), hands=False) for index in range(24)]
+    assert all(counts for _, counts in judged)
+    assert not all(looks for looks, _ in judged)
 
 
 def test_every_frame_around_a_step_is_looked_at() -> None:
@@ -88,7 +96,7 @@ def test_every_frame_around_a_step_is_looked_at() -> None:
 
 def test_still_frames_count_for_a_while_after_motion() -> None:
     attention = Attention(SHELF)
-    counted = [attention.judge(index / FPS, picture())[1] for index in range(60)]
+    counted = [attention.judge(index / FPS, picture(), hands=False)[1] for index in range(60)]
     assert next(index / FPS for index, counts in enumerate(counted) if not counts) == pytest.approx(
         LINGER_S + 0.1
     )
