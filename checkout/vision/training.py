@@ -151,9 +151,9 @@ def forget_places(weights: Path) -> None:
     if hasattr(checkpoint.get("model"), "pt_path"):
         checkpoint["model"].pt_path = weights.name
     for holder in (checkpoint.get("train_args"), getattr(checkpoint.get("model"), "args", None)):
-        for key in ("data", "model", "project", "save_dir"):
-            if isinstance(holder, dict) and key in holder:
-                holder[key] = Path(str(holder[key])).name
+        for key, value in holder.items() if isinstance(holder, dict) else ():
+            if isinstance(value, str) and os.sep in value:
+                holder[key] = Path(value).name
     torch.save(checkpoint, weights)
 
 

@@ -26,7 +26,7 @@ from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
 from checkout.vision.shelf_moments import HoldingJudge, Looks, Region, facing_regions, holding_score
 from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
-    STANCE_POWER,
+    STANCE_FLOOR,
     BoxTracker,
     HandSighting,
     PersonSighting,
@@ -40,9 +40,7 @@ LEAST_FACING = 0.003
 AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
 OWNER_TRUST = 0.5
-"""Assumed: power of what the hand's own track says of its person, beside `STANCE_POWER` of where people stand."""
-NO_STANCE = 0.001
-"""Assumed: whoever stands wrong for a reach may still be its owner, this likely beside one who stands right."""
+"""Assumed: power of what the hand's own track says of its person, beside where people stand."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
@@ -271,8 +269,6 @@ def watch_recording(
         count += 1
         if progress and total:
             progress(f"watching {recording.id}", min(1.0, count / total))
-        if not counts:
-            continue
         bodies = found.of("person", at_least=PERSON_SCORE)
         given = shoppers.update(name, t_s, bodies, image)
         if keep:
@@ -280,6 +276,8 @@ def watch_recording(
                 PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
                 for who, i in given.items()
             ]
+        if not counts:
+            continue
         where = shoppers.places(t_s)
         places.add(
             Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
@@ -339,7 +337,7 @@ def _with_stances(
                 stood.setdefault(who, []).append(at)
     weight = {
         who: reach.person.get(who, 1e-3) ** OWNER_TRUST
-        * (stance(reach.at_m[:2] - np.median(at, axis=0), outward) ** STANCE_POWER + NO_STANCE)
+        * (stance(reach.at_m[:2] - np.median(at, axis=0), outward) + STANCE_FLOOR)
         for who, at in stood.items()
     }
     total = sum(weight.values())
