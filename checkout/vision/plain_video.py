@@ -25,7 +25,7 @@ import numpy as np
 
 from checkout.events import ShelfMoment
 from checkout.vision.detector import Detections
-from checkout.vision.still_scene import HISTORY_S, Change, Glimpse, StillScene
+from checkout.vision.still_scene import HISTORY_S, LARGE_SHARE, Change, Glimpse, StillScene
 from checkout.vision.tracks import HandSighting
 
 Region = tuple[float, float, float, float]
@@ -34,9 +34,11 @@ ACTION_WEIGHTS = {"edge": 1.5, "carried": 4.0, "items": 2.0, "holding": 1.0}
 """Assumed: log odds of a pick against a put-back for each unit of a sign."""
 EVENT_WEIGHTS = {
     "bias": -4.0, "hand": 3.0, "mover": 3.0, "clear": 3.0, "shifted": -4.0, "solid": 1.0, "at_edge": -1.0,
-    "large": -1.5,
+    "large": -1.5, "share": -3.0, "person": -6.0,
 }  # fmt: skip
 """Assumed: log odds of an event for each unit of a sign; something must have come and an outline must be clear."""
+LIKE = 0.7
+"""Assumed: correlation up to which two different looks of a place may be alike."""
 LARGEST_LOG = 2.0
 """Assumed: log of how many times a hand's area a thing in a hand seldom exceeds: 7, a cereal box."""
 GAP_S, GAP_SHARE = 1.5, 0.25
@@ -48,12 +50,17 @@ SAME_PLACE_SHARE = 0.3
 """Assumed: two regions of which one covers this share of the other are one place."""
 ITEM_SCORE = 0.25
 """Assumed: an item or person box counts from this score on."""
+SAME_PERSON_IOU = 0.4
+"""Assumed: a person box that overlaps a change so much is what changed."""
 STANDING_S, SAME_STANDING_IOU, FORGET_S = 1.0, 0.6, 5.0
 """Assumed: a thing stands where boxes that agree this much were for a second; boxes unseen for 5 s are forgotten."""
 RETURN_LINK = 0.95
 """Assumed: probability that what brings back the look before the last act is the opposite act."""
 LOOK_MARGIN = 0.2
 """Assumed: share of a place's points by which one look must outnumber the other."""
+RING, MOST_SHADE = (7, 15), 0.5
+"""Assumed: the light of a place is that of the points 4 to 7 of the 160-pixel picture around it; a hand shades it to
+no less than 60 %."""
 APPROACH_S, CARRY_S, MOVER_S = 1.0, 0.8, 0.7
 """Assumed: how long before and after a hand, a thing on its way, and whatever moves are looked for."""
 LEAST_TEXTURE = 0.03
@@ -71,6 +78,8 @@ class Signs(NamedTuple):
         hand: highest score, 0-1, of a hand box at the place meanwhile, less what is said there at rest.
         mover: 0-1, whether something that moves was at the place and reached beyond it.
         size: log of the change's area over that of a hand, beyond what a hand carries; NaN without a hand.
+        share: log of the change's share of the picture over `LARGE_SHARE`.
+        person: highest mean score of a person box that is the change itself, before or after.
         at_edge: the change reaches the picture's edge.
         solid: share of its convex hull that it fills.
         shifted: the thing before is found beside its place after (0-1).
@@ -80,6 +89,8 @@ class Signs(NamedTuple):
     hand: float
     mover: float
     size: float
+    share: float
+    person: float
     at_edge: bool
     solid: float
     shifted: float
@@ -91,11 +102,12 @@ class Signs(NamedTuple):
 
 @dataclass(frozen=True)
 class _Boxes:
-    """What the detector said in one frame: hands [n, 5] (x1, y1, x2, y2, score), items [m, 5], holding [n]."""
+    """What the detector said in one frame: hands [n, 5] (x1, y1, x2, y2, score), items, people; holding [n]."""
 
     t_s: float
     hands: np.ndarray
     items: np.ndarray
+    people: np.ndarray
     holding: np.ndarray
 
 
@@ -124,10 +136,12 @@ class Happening:
             "hand": s.hand,
             "mover": s.mover,
             "clear": min(abs(s.edge), 1.0),
-            "shifted": s.shifted,
+            "shifted": max(0.0, s.shifted - LIKE) / (1 - LIKE),
             "solid": s.solid,
             "at_edge": float(s.at_edge),
             "large": max(0.0, s.size - LARGEST_LOG) if np.isfinite(s.size) else 0.0,
+            "share": max(0.0, s.share),
+            "person": s.person,
         }
         return float(sum(EVENT_WEIGHTS[name] * value for name, value in parts.items()))
 
@@ -191,8 +205,12 @@ class PlainVideo:
         items = found.of("item", at_least=ITEM_SCORE)
         people = found.of("person", at_least=ITEM_SCORE)
         hand_rows = np.array([[*h.box_xyxy, h.confidence] for h in hands], float).reshape(-1, 5)
-        item_rows = np.column_stack([items.boxes_xyxy, items.confidence]).astype(float).reshape(-1, 5)
-        self._boxes.append(_Boxes(t_s, hand_rows, item_rows, np.array([h.holding for h in hands])))
+        item_rows, people_rows = (
+            np.column_stack([f.boxes_xyxy, f.confidence]).astype(float).reshape(-1, 5)
+            for f in (items, people)
+        )
+        holding = np.array([h.holding for h in hands])
+        self._boxes.append(_Boxes(t_s, hand_rows, item_rows, people_rows, holding))
         while self._boxes[0].t_s < t_s - HISTORY_S:
             self._boxes.popleft()
         self._standing.update(t_s, items.boxes_xyxy)
@@ -311,6 +329,8 @@ def judge(change: Change, history: Sequence[Glimpse], boxes: Sequence[_Boxes], s
         hand=hand,
         mover=_mover(change.mask, history, left_s, came_s),
         size=float(np.log(area / np.median(hand_areas))) if hand_areas else float("nan"),
+        share=float(np.log(change.mask.mean() / LARGE_SHARE)),
+        person=_person(change, boxes),
         at_edge=change.at_edge,
         solid=_solidity(change.mask),
         shifted=_shifted(change),
@@ -327,37 +347,44 @@ def judge(change: Change, history: Sequence[Glimpse], boxes: Sequence[_Boxes], s
 def when(change: Change, history: Sequence[Glimpse]) -> tuple[float, float]:
     """When the place last looked as before and then first as after, seconds.
 
-    A point looks as before (after) when it is nearer to that look than half of their difference; the place does
-    when `LOOK_MARGIN` more of its points look so than the other way.
+    A point looks as before (after) when it is nearer to that look than half of their difference, in the light that
+    what lies around the place is in (a hand shades both); the place does when `LOOK_MARGIN` more of its points look
+    so than the other way.
     """
     import cv2
 
-    if not history:
+    seen = [g for g in history if change.t_start_s - 0.5 <= g.t_s <= change.t_end_s]
+    if not seen:
         return change.t_start_s, change.t_end_s
-    height, width = history[0].small.shape[:2]
-    mask = cv2.resize(change.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.4
-    if not mask.any():
-        mask = cv2.resize(change.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.1
+    size = seen[0].small.shape[1::-1]
+    share = cv2.resize(change.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    place = share > min(0.4, 0.5 * float(share.max()))
+    near, far = (cv2.dilate(place.astype(np.uint8), np.ones((n, n), np.uint8)) > 0 for n in RING)
+    ring = far & ~near
     before, after = (
-        cv2.GaussianBlur(cv2.resize(look, (width, height), interpolation=cv2.INTER_AREA), (0, 0), SLIP_PX)[
-            mask
-        ]
-        for look in (change.before, change.after)
+        _soft(cv2.resize(v, size, interpolation=cv2.INTER_AREA)) for v in (change.before, change.after)
     )
-    contrast = np.linalg.norm(after - before, axis=1)
-    balance, times = [], []
-    for glimpse in history:
-        if not change.t_start_s - 0.5 <= glimpse.t_s <= change.t_end_s:
-            continue
-        look = cv2.GaussianBlur(glimpse.look(), (0, 0), SLIP_PX)[mask]
-        as_before = np.linalg.norm(look - before, axis=1) < 0.5 * contrast
-        as_after = np.linalg.norm(look - after, axis=1) < 0.5 * contrast
+    contrast = np.linalg.norm((after - before)[place], axis=1)
+    balance = []
+    for glimpse in seen:
+        look = _soft(glimpse.look())
+        if ring.any():
+            shade = np.median((look - before)[ring], axis=0)
+            look = look - np.clip(shade, -MOST_SHADE, MOST_SHADE)
+        as_before = np.linalg.norm((look - before)[place], axis=1) < 0.5 * contrast
+        as_after = np.linalg.norm((look - after)[place], axis=1) < 0.5 * contrast
         balance.append(float(as_before.mean() - as_after.mean()))
-        times.append(glimpse.t_s)
+    times = [g.t_s for g in seen]
     like_before = [t for t, b in zip(times, balance, strict=True) if b > LOOK_MARGIN]
-    left_s = like_before[-1] if like_before else (times[0] if times else change.t_start_s)
+    left_s = like_before[-1] if like_before else times[0]
     like_after = [t for t, b in zip(times, balance, strict=True) if b < -LOOK_MARGIN and t > left_s]
     return left_s, like_after[0] if like_after else change.t_end_s
+
+
+def _soft(look: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(look, (0, 0), SLIP_PX))
 
 
 def _hand_at(region: Region, boxes: _Boxes) -> tuple[float, float]:
@@ -483,6 +510,18 @@ def _shifted(change: Change) -> float:
         return _found(window, np.ascontiguousarray(thing[rows, columns]), hull, apart)
 
     return min(found(change.before, change.after), found(change.after, change.before))
+
+
+def _person(change: Change, boxes: Sequence[_Boxes]) -> float:
+    """Mean score of the surest person box that is the change itself, before or after, whichever is more."""
+
+    def at(b: _Boxes) -> float:
+        same = [float(row[4]) for row in b.people if _iou(row[:4], np.array(change.region)) > SAME_PERSON_IOU]
+        return max(same, default=0.0)
+
+    before = [at(b) for b in boxes if change.t_start_s - APPROACH_S <= b.t_s < change.t_start_s]
+    after = [at(b) for b in boxes if b.t_s >= change.t_end_s - APPROACH_S]
+    return max(float(np.mean(before or [0.0])), float(np.mean(after or [0.0])))
 
 
 def _items(change: Change, boxes: Sequence[_Boxes], left_s: float, came_s: float) -> float:

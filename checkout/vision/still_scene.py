@@ -47,7 +47,7 @@ LONG_REST_S = 3.0
 """Assumed: so long where a hand or person is said to be, where a part reaches the picture's edge as arms do, or where
 it is larger than `LARGE_SHARE`: nobody holds that still for 3 s."""
 FLICKER_SHARE = 0.03
-"""Assumed: so many points of a part may flicker while it is at rest."""
+"""Assumed: so many points of a part, `LEAST_POINTS` at most, may flicker while it is at rest."""
 LARGE_SHARE = 0.12
 """Assumed: share of the picture that one thing in a hand seldom fills."""
 LOCAL_LIGHT = 0.15
@@ -306,7 +306,8 @@ class StillScene:
         points = int(mine.sum())
         edge = _meets_edge(mine, x, y, self._size)
         needed = LONG_REST_S if edge or points > LARGE_SHARE * front.size else float(rest_s[crop][mine].max())
-        moved_s = float(np.quantile(self._moved_s[crop][mine], 1 - FLICKER_SHARE))
+        flicker = min(int(FLICKER_SHARE * points), LEAST_POINTS)
+        moved_s = float(np.partition(self._moved_s[crop][mine], points - 1 - flicker)[points - 1 - flicker])
         return _Part(number, (x, y, x + width, y + height), points, edge, moved_s, needed)
 
 
