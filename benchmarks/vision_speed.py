@@ -12,6 +12,7 @@ fairer one, and ratios are given of both.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -75,7 +76,8 @@ def bare(recording: Recording, detector: Detector) -> tuple[float, float]:
 
 
 def compare_with_bare(recording: Recording, detector: Detector) -> None:
-    """Part (a)."""
+    """Part (a); what is imported once is imported before."""
+    importlib.import_module("scipy.signal")
     alone = bare(recording, detector)
     whole = Watched()
     watch_recording(recording, detector, whole, every_frame=True)
@@ -87,11 +89,12 @@ def compare_with_bare(recording: Recording, detector: Detector) -> None:
     )
 
 
-def f1(recording: Recording, seen: Perceived) -> float:
-    """F1 of action and product within 0.5 s."""
+def f1(recording: Recording, seen: Perceived) -> str:
+    """F1 of action and product within 0.5 s, and of the shopper as well."""
     metric = EventMetric()
     metric.update(recording.truth.events, seen.events)
-    return next(s.f1 for s in metric.compute() if s.kind == "event" and s.tolerance_s == 0.5)
+    half = {s.kind: s.f1 for s in metric.compute() if s.tolerance_s == 0.5}
+    return f"{half['event']:.3f} ({half['event and shopper']:.3f} with the shopper)"
 
 
 def compare_with_every_frame(recording: Recording) -> None:
@@ -104,8 +107,8 @@ def compare_with_every_frame(recording: Recording) -> None:
         wall, cpu = (e / s for e, s in zip(every.per_frame_s, some.per_frame_s, strict=True))
         print(
             f"{line} {'+'.join(sensors)}: {wall:.2f} times the speed of every frame (aim {GATE_AIM:g} on idle footage;"
-            f" processor's time {cpu:.2f}); F1 {f1(recording, seen):.3f}, on every frame"
-            f" {f1(recording, all_seen):.3f} (at most {F1_AIM:g} apart)",
+            f" processor's time {cpu:.2f}); F1 {f1(recording, seen)}, on every frame"
+            f" {f1(recording, all_seen)} (aim: at most {F1_AIM:g} less)",
             flush=True,
         )
 
@@ -130,7 +133,7 @@ def four_cameras(recording: Recording, detector: Detector, folder: Path) -> None
 
 def with_idle_time(recording: Recording, folder: Path, *, repeats: int = 1, plates: bool = True) -> Recording:
     """The recording after an empty time, `repeats` times over; its truth and plates move along (for one repeat)."""
-    path = folder / f"{recording.id}-idle-{repeats}"
+    path = folder / f"{recording.id}-idle-{repeats}{'-plates' if plates else ''}"
     path.mkdir()
     idle_s = 0.0
     for camera in recording.cameras:

@@ -167,7 +167,7 @@ class HandTracker:
         if not hands or not predicted:
             return []
         cost = np.full((len(predicted), len(hands)), 1e6)
-        near = [_near_shoulders(eye, hand, shoulders) if shoulders else {} for hand in hands]
+        near = _near_shoulders(eye, hands, shoulders)
         for i, (track, state) in enumerate(zip(self.tracks, predicted, strict=True)):
             pixel, jacobian, depth = _projected(eye, state.mean[:3])
             if depth <= 0.1:
@@ -334,13 +334,19 @@ def _projected(eye: Camera, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return pixels[0], ((pixels[1:] - pixels[0]) / step).T, float(depth[0])
 
 
-def _near_shoulders(eye: Camera, hand: Seen, shoulders: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Share of each person, by how near their shoulder is to the ray through the hand."""
-    ray = eye.rays(_centre(hand)[None])[0]
+def _near_shoulders(
+    eye: Camera, hands: Sequence[Seen], shoulders: Mapping[str, np.ndarray]
+) -> list[dict[str, float]]:
+    """Of each hand, the share of each person, by how near their shoulder is to the ray through the hand."""
+    if not shoulders:
+        return [{} for _ in hands]
+    rays = eye.rays(np.array([_centre(hand) for hand in hands]))[:, None]
     offset = np.stack(list(shoulders.values())) - np.asarray(eye.position_m)
-    distance = np.linalg.norm(offset - np.maximum(offset @ ray, 0)[:, None] * ray, axis=1)
+    along = np.maximum((offset * rays).sum(axis=2, keepdims=True), 0)
+    distance = np.linalg.norm(offset - along * rays, axis=2)
     weight = np.exp(-0.5 * (distance / 0.35) ** 2) + 1e-4
-    return dict(zip(shoulders, (weight / weight.sum()).tolist(), strict=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return [dict(zip(shoulders, row, strict=True)) for row in weight.tolist()]
 
 
 def _pixel_sd(hand: Seen) -> float:
