@@ -173,7 +173,7 @@ class CameraWatch:
         self.camera, self.attention = camera, attention or Attention()
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
         self._found, self._log = Detections.empty(), DetectionLog() if keep else None
-        self.network_frames = 0
+        self.network_frames, self.looked = 0, False
 
     def look(self, index: int, t_s: float, image: np.ndarray) -> Detections:
         """The detections of one frame, those of the last one that the network saw where that is enough."""
@@ -183,6 +183,7 @@ class CameraWatch:
         """The same, and whether the frame is to be taken into account."""
         hands = len(self._found.of("hand", at_least=BORN_CONFIDENCE)) > 0
         looks, counts = self.attention.judge(t_s, image, hands=hands)
+        self.looked = looks
         if looks:
             self._found = self._detector.detect([image])[0]
             self.network_frames += 1
@@ -269,13 +270,15 @@ def watch_recording(
         count += 1
         if progress and total:
             progress(f"watching {recording.id}", min(1.0, count / total))
-        bodies = found.of("person", at_least=PERSON_SCORE)
-        given = shoppers.update(name, t_s, bodies, image)
-        if keep:
-            people += [
-                PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
-                for who, i in given.items()
-            ]
+        if watch.looked:
+            # Only what the network sees anew says where people are; old boxes would say it twice.
+            bodies = found.of("person", at_least=PERSON_SCORE)
+            given = shoppers.update(name, t_s, bodies, image)
+            if keep:
+                people += [
+                    PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
+                    for who, i in given.items()
+                ]
         if not counts:
             continue
         where = shoppers.places(t_s)
