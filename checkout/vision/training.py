@@ -151,9 +151,8 @@ def forget_places(weights: Path) -> None:
     if hasattr(checkpoint.get("model"), "pt_path"):
         checkpoint["model"].pt_path = weights.name
     for holder in (checkpoint.get("train_args"), getattr(checkpoint.get("model"), "args", None)):
-        for key, value in holder.items() if isinstance(holder, dict) else ():
-            if isinstance(value, str) and os.sep in value:
-                holder[key] = Path(value).name
+        if isinstance(holder, dict):
+            holder.update({k: Path(v).name for k, v in holder.items() if isinstance(v, str) and os.sep in v})
     torch.save(checkpoint, weights)
 
 
