@@ -435,7 +435,7 @@ def _edge(mask: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
 
     def contrast(look: np.ndarray) -> float:
         across = [cv2.Sobel(look, cv2.CV_32F, *d, ksize=3) / 8 for d in ((1, 0), (0, 1))]
-        return float(np.sqrt(sum(a**2 for a in across).sum(axis=2))[band].mean())
+        return float(np.sqrt(np.sum([a**2 for a in across], axis=0).sum(axis=2))[band].mean())
 
     return float(np.log((contrast(before) + 0.01) / (contrast(after) + 0.01)))
 
