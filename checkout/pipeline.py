@@ -326,13 +326,15 @@ def perceive_video(
         f"no entry scans: every event is given to {UNKNOWN_SHOPPER!r}",
         "the confidences of a plain video were never calibrated: they are the model's own probabilities",
         *(
-            f"{model.name} does not see a {kind}, so it finds no event"
+            f"{model.name} does not see a {kind}: events rest on what changes in the picture alone"
             for kind in ("hand", "item")
             if kind not in model.sees
         ),
     ]
     if not places:
-        warnings.append("no place was found where an item stands still: there is nothing to take")
+        warnings.append(
+            "no place was found where an item stands still or something changed: there is nothing to take"
+        )
     catalog = Catalog(Product(f"item-of-{name}", 1.0, 1.0, 0.0) for name in places)
     planogram = Planogram(Facing(name, f"item-of-{name}", ()) for name in places)
     fusion = Fusion(catalog, planogram, [UNKNOWN_SHOPPER])
