@@ -31,8 +31,8 @@ BEFORE_SHELF_M = 0.35
 """Assumed: a hand this near before a facing may be about to reach into it."""
 ELSEWHERE_EVERY = 2
 """Every so many-th frame is looked at while things move away from the shelves only and no hand is in sight; the
-others have the boxes of the one before. Measured on `clean-01` and `hard-01`: no shelf moment changes, with plates or
-without; where the others were left out, or hands looked at half as often, one event of 17 was lost."""
+others have the boxes of the one before. Measured on six crowded validation recordings, `checkout evaluate` with and
+without `--every-frame`: F1 of the shelf events is 0.949 both ways, and 0.806 with the shopper."""
 LINGER_S = 2.5
 """Assumed: for this long after the last motion still frames are taken into account, so that hands that rest are not
 lost and the shelf is seen as it was left."""

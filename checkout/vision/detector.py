@@ -39,8 +39,9 @@ LIBRARIES = {"onnx": ("onnx", "onnxslim", "onnxruntime"), "openvino": ("openvino
 SAFE_LOAD = "ULTRALYTICS_SAFE_LOAD"
 
 ONE_THING_IOU = {"hand": 0.3, "item": 0.5, "person": 0.5}
-"""Measured on rendered validation frames: boxes of one class that overlap this much are one thing's, and their mean,
-weighted by score, is nearer to it than the surest alone (hands: mAP50 0.47 against 0.43 by suppression at 0.5)."""
+"""Measured on rendered validation frames with former weights: boxes of one class that overlap this much are one
+thing's, and their mean, weighted by score, is nearer to it than the surest alone (hands: mAP50 0.47 against 0.43 by
+suppression at 0.5)."""
 
 COCO_GOODS = (
     "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",

@@ -38,12 +38,14 @@ EVENT_WEIGHTS = {
 }  # fmt: skip
 """Assumed: log odds of an event for each unit of a sign; something must have come and an outline must be clear."""
 LIKE = 0.7
-"""Assumed: correlation up to which two different looks of a place may be alike."""
+"""Correlation up to which two different looks of a place may be alike; assumed, and raised from a lower value when the
+results on `bottle-detection.mp4` were known."""
 LARGEST_LOG = 2.0
 """Assumed: log of how many times a hand's area a thing in a hand seldom exceeds: 7, a cereal box."""
 GAP_S, GAP_SHARE = 1.5, 0.25
-"""Assumed: between the two looks an act is taken to be this share of the time from the one that tells (before a pick,
-after a put-back: a thing is straightened after it was put); where that time is longer than 1.5 s, when the hand was."""
+"""Between the two looks an act is taken to be this share of the time from the one that tells (before a pick, after a
+put-back: a thing is straightened after it was put); where that time is longer than 1.5 s, when the hand was. Assumed;
+the share was set when the results on `bottle-detection.mp4` were known."""
 LEAST_HALF_S = 0.1
 """A moment is no shorter than the steps in which it is looked for."""
 SAME_PLACE_SHARE = 0.3
