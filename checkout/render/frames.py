@@ -1,9 +1,10 @@
 """Training frames: moments before random gondolas, with the boxes that their masks give.
 
 A scene (products, shoppers, colours) is built once and shows several moments; each frame has its
-own light, camera and picture quality. In half of the scenes people strike random poses before random
-stock; in the others they act out a recording's plan, so that whoever walks in, turns, carries and
-crowds is seen as a camera sees it. Everything derives from (seed, scene number).
+own light, camera and picture quality. In two scenes of three people strike random poses before random
+stock; in the others, which make three fifths of the frames, they act out a recording's plan, so that
+whoever walks in, turns, carries and crowds is seen as a camera sees it. Everything derives from
+(seed, scene number).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from checkout.recording import Camera, Entry
-from checkout.vision.detector import Detections
+from checkout.vision.detector import Detections, overlaps
 
 # What is "chosen" here was tried at two to four values on six crowded validation recordings, and what kept people's
 # names longest was kept (`checkout evaluate` prints how many names stand for the wrong person); all else is assumed.
@@ -168,7 +168,7 @@ class ShopperTracker:
             return {}
         self._walk(t_s)
         eye, boxes = self._eyes[camera], people.boxes_xyxy
-        likelihood = np.exp(OVERLAP_WEIGHT * (_overlaps(eye.boxes, boxes) - 1)) * self._free[:, None]
+        likelihood = np.exp(OVERLAP_WEIGHT * (overlaps(eye.boxes, boxes) - 1)) * self._free[:, None]
         belief = np.stack([self._belief[n] for n in names])
         looks = [] if image is None else [_look_of(image, box) for box in boxes]
         given = self._match(names, belief @ likelihood, camera, looks)
@@ -323,12 +323,6 @@ def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _area(boxes: np.ndarray) -> np.ndarray:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-
-
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes [n, 4] and [m, 4], [n, m]."""
-    shared = _shared(a, b)
-    return np.asarray(shared / np.maximum(_area(a)[:, None] + _area(b)[None] - shared, 1e-6))
 
 
 def _covered(bodies: np.ndarray, boxes: np.ndarray) -> np.ndarray:
