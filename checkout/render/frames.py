@@ -10,6 +10,7 @@ whoever walks in, turns, carries and crowds is seen as a camera sees it. Everyth
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -252,13 +253,13 @@ def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
     if kind < 0.4:
         at = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-1.2, -0.35)), _height(rng, "overhead"))
         to = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.35, 0.05)), float(rng.uniform(0.8, 1.2)))
-        return View(
+        return _unfolded(
             at, near if zoomed else to, float(rng.uniform(18, 32) if zoomed else rng.uniform(36, 60)), lens
         )
     if kind < 0.8:
         at = (float(rng.uniform(-1.7, 1.7)), float(rng.uniform(-2.0, -0.65)), _height(rng, "oblique"))
         to = (float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.2, 0.1)), float(rng.uniform(0.85, 1.25)))
-        return View(
+        return _unfolded(
             at, near if zoomed else to, float(rng.uniform(16, 28) if zoomed else rng.uniform(30, 52)), lens
         )
     away = np.array([rng.normal(0, 0.3), rng.uniform(-0.9, -0.25), rng.uniform(0.5, 0.95)])
@@ -268,4 +269,14 @@ def _random_view(rng: np.random.Generator, poses: list[Pose]) -> View:
         float(focus[1] + rng.normal(0.05, 0.08)),
         float(focus[2] - 0.05),
     )
-    return View((float(x), float(y), float(z)), to, float(rng.uniform(45, 65)), lens)
+    return _unfolded((float(x), float(y), float(z)), to, float(rng.uniform(45, 65)), lens)
+
+
+def _unfolded(
+    at: tuple[float, float, float], to: tuple[float, float, float], fovy_deg: float, k1: float
+) -> View:
+    """A view whose lens bends as much as drawn, or half that, or a quarter, where the field of view cannot bear it."""
+    view = View(at, to, fovy_deg, k1)
+    while view.folds:
+        view = replace(view, k1=0.5 * view.k1)
+    return view

@@ -51,6 +51,21 @@ class View:
     height: int = 360
 
     @property
+    def folds(self) -> bool:
+        """Whether the lens is too bent for this field of view: the picture's corners then show no ray at all.
+
+        A ray at distance r from the axis appears at r (1 + k1 r^2 + k2 r^4) (Brown-Conrady); past the first
+        maximum of that, pictures fold over.
+        """
+        corner = float(
+            np.tan(np.radians(self.fovy_deg) / 2) * np.hypot(self.width, self.height) / self.height
+        )
+        r = np.linspace(0.0, 20.0, 20_001)
+        bent = r * (1 + self.k1 * r**2 + self.k2 * r**4)
+        falling = np.flatnonzero(np.diff(bent) <= 0)
+        return bool(len(falling) and bent[falling[0]] < corner)
+
+    @property
     def rotation(self) -> np.ndarray:
         """World to camera with OpenCV's axes (x right, y down, z forward)."""
         forward = np.subtract(self.look_at_m, self.position_m)

@@ -53,6 +53,11 @@ class CameraSpec(_Part):
             raise ValueError(f"the camera stands behind the wall at y = 0.88 m: y is {y:g}")
         if np.linalg.norm(np.subtract(self.look_at_m, self.position_m)) < 0.2:
             raise ValueError("the camera looks at its own place")
+        if self.view().folds:
+            raise ValueError(
+                f"k1 {self.k1:g} and k2 {self.k2:g} fold the picture's corners at a field of view of"
+                f" {self.fovy_deg:g} degrees; expected a lens that bends less"
+            )
         camera = self.view().calibration("", "", 1.0)
         pixels, depth = camera.project(np.array([[0.0, 0.0, z] for z in (0.6, 0.9, 1.2, 1.5)]))
         seen = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < [self.width, self.height]).all(axis=1)

@@ -1,7 +1,7 @@
 """The training set: rendered frames and real pictures, with real products and hands pasted over some.
 
-Rendered frames are cut to windows at their own scale, around a hand more often than not, so that the
-network learns hands at the size they have in a camera's picture and no time is spent on empty floor.
+Rendered frames are cut to windows at their own scale or up to twice it, around a hand more often than not, so that
+the network learns hands at the size at which the pipeline shows it pictures and no time is spent on empty floor.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ HAND_PART, ITEM_PART = HAND + 1, ITEM + 1
 LEAST_PX = 5.0
 LEAST_INSIDE = {HAND: 0.3, ITEM: 0.35, PERSON: 0.08}
 """Assumed: a thing that a window cuts, or a pasted one covers, to less than this share keeps no box."""
-VOC_REPEATS, OUTLINED_REPEATS = 3, 2
+VOC_REPEATS, OUTLINED_REPEATS = 3, 3
 """Assumed: each boxed or outlined real frame stands this many times in an epoch, so that few are not drowned."""
 WINDOWS_PER_FRAME = 2
 """Assumed: a rendered frame is larger than a window and costs more than one."""
 WHOLE_SHARE = 0.15
 """Assumed: this share of windows shows the frame whole (and so smaller)."""
+ZOOM = (1.0, 2.0)
+"""Assumed: windows are enlarged by a factor between these; the pipeline enlarges a 640-pixel picture by 1.5."""
 FOCUS_SHARES = {HAND: 0.5, PERSON: 0.3}
 """Assumed: this share of windows is cut around a hand, or a person, if there is one; the others anywhere."""
 PASTE_SHARE = 0.3
@@ -290,9 +292,13 @@ def read_yolo(image: Path, labels: Path) -> Boxed:
 
 
 def window(picture: Boxed, side: int, rng: np.random.Generator) -> Boxed:
-    """A window of at most `side` pixels, around a hand or a person more often than not (`FOCUS_SHARES`)."""
+    """A window, around a hand or a person more often than not (`FOCUS_SHARES`), that fills `side` pixels when enlarged.
+
+    It is cut at its own scale; `ZOOM` says how small it may be.
+    """
     height, width = picture.image.shape[:2]
-    w, h = min(side, width), min(side, height)
+    cut = round(side / rng.uniform(*ZOOM))
+    w, h = min(cut, width), min(cut, height)
     drawn = rng.uniform()
     focus = HAND if drawn < FOCUS_SHARES[HAND] else PERSON if drawn < sum(FOCUS_SHARES.values()) else -1
     around = picture.boxes[picture.labels == focus]

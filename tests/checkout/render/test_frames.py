@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.render.frames import render_training_frames
+from checkout.render.frames import _random_view, render_training_frames
 from checkout.render.labels import LEAST_VISIBLE, visible_boxes
 from checkout.render.people import Build, Pose
 from checkout.render.pictures import boxes_of
@@ -102,6 +102,26 @@ def test_an_isolated_item_is_seen_where_the_camera_model_projects_it() -> None:
         want = np.array([*outline.min(axis=0), *outline.max(axis=0)])
         assert np.abs(seen - want).max() < 2.0
     scene.close()
+
+
+@pytest.mark.parametrize("fovy_deg", [30.0, 46.0, 60.0, 65.0])
+@pytest.mark.parametrize("k1", [-0.14, -0.05, 0.02])
+def test_a_view_folds_where_the_camera_model_cannot_be_inverted_at_the_corner(
+    fovy_deg: float, k1: float
+) -> None:
+    view = View((0.0, -1.5, 1.0), (0.0, 0.0, 1.0), fovy_deg, k1)
+    camera = view.calibration("cam0", "cam0.mp4", 12)
+    corner = np.array([[0.5, 0.5]])
+    ray = camera.rays(corner)
+    there, _ = camera.project(np.array(view.position_m) + ray)
+    assert view.folds == bool(np.abs(there - corner).max() > 0.5)
+
+
+def test_random_training_views_never_fold() -> None:
+    rng = np.random.default_rng(3)
+    views = [_random_view(rng, []) for _ in range(300)]
+    assert not any(view.folds for view in views)
+    assert any(view.k1 < -0.1 for view in views)
 
 
 def seen(scene: Scene, view: View) -> dict[tuple[int, str], float]:

@@ -16,6 +16,7 @@ from checkout.vision.training_data import (
     ITEM_PART,
     VOC_REPEATS,
     WINDOWS_PER_FRAME,
+    ZOOM,
     Boxed,
     Cutout,
     RealData,
@@ -49,7 +50,9 @@ def test_a_window_moves_its_boxes_with_the_picture() -> None:
     kept = 0
     for _ in range(50):
         cut = window(picture, 256, rng)
-        assert cut.image.shape == (256, 256, 3)
+        side = cut.image.shape[0]
+        assert cut.image.shape == (side, side, 3)
+        assert 256 / ZOOM[1] <= side <= 256 / ZOOM[0]
         for box in cut.boxes:
             assert box.astype(int).tolist() == bright_box(cut.image)
             kept += 1
