@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from queue import Full, Queue
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +19,9 @@ from checkout.errors import InputError
 CODEC = "libx264"
 MISSING_FRAMES_ALLOWED = 0.02
 """Assumed: a container may count this share of frames more than it holds before it is called truncated."""
+FRAMES_AHEAD = 4
+"""Assumed: decoded pictures of a camera that wait for the network at most."""
+_Row = TypeVar("_Row")
 
 
 class VideoInfo(NamedTuple):
@@ -35,7 +41,7 @@ def probe(path: str | Path) -> VideoInfo:
         return VideoInfo(stream.width, stream.height, float(rate), int(stream.frames))
 
 
-def read_frames(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
+def read_frames(path: str | Path) -> Generator[tuple[float, np.ndarray], None, None]:
     """Each frame's time, seconds from the first frame, and picture, uint8 [height, width, 3], BGR.
 
     One frame is held at a time. Raises `InputError` when the file is missing, is not a video, has
@@ -107,15 +113,57 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
 
 
 def frames_in_time_order(videos: Sequence[tuple[str, Path]]) -> Iterator[tuple[float, int, str, np.ndarray]]:
-    """Frames of several cameras (id, file) by time: seconds, frame number, camera id, picture."""
+    """Frames of several cameras (id, file) by time: seconds, frame number, camera id, picture.
+
+    Each video is decoded by a thread of its own, `FRAMES_AHEAD` frames ahead.
+    """
 
     def one(order: int, camera: str, file: Path) -> Iterator[tuple[float, int, int, str, np.ndarray]]:
-        for index, (t_s, image) in enumerate(read_frames(file)):
-            yield t_s, order, index, camera, image
+        with contextlib.closing(ahead(read_frames(file), FRAMES_AHEAD)) as frames:
+            for index, (t_s, image) in enumerate(frames):
+                yield t_s, order, index, camera, image
 
     streams = [one(order, camera, file) for order, (camera, file) in enumerate(videos)]
     for t_s, _, index, camera, image in heapq.merge(*streams, key=lambda row: row[:2]):
         yield t_s, index, camera, image
+
+
+def ahead(rows: Generator[_Row, None, None], most: int) -> Generator[_Row, None, None]:
+    """The same rows, made by a thread up to `most` ahead; what it raises is raised here."""
+    made: Queue[tuple[bool, Any]] = Queue(most)
+    stopped = threading.Event()
+
+    def hand_over(going_on: bool, row: Any) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(Full):
+                made.put((going_on, row), timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            with contextlib.closing(rows):
+                for row in rows:
+                    hand_over(True, row)
+                    if stopped.is_set():
+                        return
+        except BaseException as error:
+            hand_over(False, error)
+        else:
+            hand_over(False, None)
+
+    maker = threading.Thread(target=make, daemon=True)
+    maker.start()
+    try:
+        while True:
+            going_on, row = made.get()
+            if not going_on:
+                if row is not None:
+                    raise row
+                return
+            yield row
+    finally:
+        stopped.set()
+        maker.join()
 
 
 class VideoWriter:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from checkout.errors import InputError
-from checkout.vision.video import VideoWriter, frames_in_time_order, probe, read_frames
+from checkout.vision.video import VideoWriter, ahead, frames_in_time_order, probe, read_frames
 
 
 def write(path: Path, frames: int = 20, size: tuple[int, int] = (128, 96), fps: float = 10) -> Path:
@@ -117,3 +120,46 @@ def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
                 container.mux(stream.encode())
             file.write(part.read_bytes())
     assert fault(raw) == "frame 5: is 160x96, the first was 128x96"
+
+
+def test_rows_made_ahead_are_the_same_and_no_more_than_asked_wait() -> None:
+    made: list[int] = []
+
+    def rows() -> Generator[int, None, None]:
+        for row in range(50):
+            made.append(row)
+            yield row
+
+    found = []
+    for row in ahead(rows(), 3):
+        time.sleep(0.001)
+        found.append(row)
+        assert len(made) - len(found) <= 3 + 1
+    assert found == list(range(50))
+
+
+def test_what_goes_wrong_ahead_is_told_after_the_rows_before_it() -> None:
+    def rows() -> Generator[int, None, None]:
+        yield 1
+        raise InputError("cam0.mp4", "frame 1", "cannot be decoded")
+
+    found: list[int] = []
+    with pytest.raises(InputError, match="frame 1"):
+        found.extend(ahead(rows(), 3))
+    assert found == [1]
+
+
+def test_who_stops_reading_stops_the_thread_that_reads_ahead() -> None:
+    closed = threading.Event()
+
+    def rows() -> Generator[int, None, None]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    running = ahead(rows(), 3)
+    assert next(running) == 0
+    running.close()
+    assert closed.is_set()
