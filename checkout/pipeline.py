@@ -331,6 +331,7 @@ def perceive_video(
             if kind not in model.sees
         ),
     ]
+    warnings += sight.warnings
     if not places:
         warnings.append(
             "no place was found where an item stands still or something changed: there is nothing to take"

@@ -222,6 +222,17 @@ class PlainVideo:
             if happening.event_logit > 0:
                 self._place_at(happening.region).add(happening, change)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What spoils the result, one line each."""
+        cuts, last_s = self._scene.cuts, self._scene.last_cut_s
+        if not cuts:
+            return []
+        times = "once" if cuts == 1 else f"{cuts} times"
+        return [
+            f"the picture became another one {times}, last at {last_s:.1f} s: the camera must stand still"
+        ]
+
     def _place_at(self, region: Region) -> _Place:
         """The place that a region overlaps most, a new one where it overlaps none."""
         shares = [max(_share(region, p.region), _share(p.region, region)) for p in self._places]

@@ -46,6 +46,8 @@ REST_S = 0.5
 LONG_REST_S = 3.0
 """Assumed: so long where a hand or person is said to be, where a part reaches the picture's edge as arms do, or where
 it is larger than `LARGE_SHARE`: nobody holds that still for 3 s."""
+CUT_SHARE = 0.5
+"""Assumed: when more of the picture than this is in front, it is another picture: the camera moved, or film was cut."""
 FLICKER_SHARE = 0.03
 """Assumed: so many points of a part, `LEAST_POINTS` at most, may flicker while it is at rest."""
 LARGE_SHARE = 0.12
@@ -130,6 +132,7 @@ class StillScene:
         small = HISTORY_SIDE / max(self._size)
         self._history_size = (max(1, round(self._size[0] * small)), max(1, round(self._size[1] * small)))
         self.history: deque[Glimpse] = deque()
+        self.cuts, self.last_cut_s = 0, np.nan
         self._recent: deque[tuple[float, np.ndarray]] = deque()
         self._t_s = self._compared_s = self._stirred_s = -np.inf
         self._last_light = np.zeros(3, np.float32)
@@ -173,6 +176,10 @@ class StillScene:
         front = (strength > least) & (self._sharp(strength, least) | (strength > 2 * least)) & self._known
         if front.any():
             self._stirred_s = t_s
+        if front.sum() > CUT_SHARE * max(self._known.sum(), 0.5 * front.size):
+            self.cuts, self.last_cut_s = self.cuts + 1, t_s
+            self._known[:], self._front_s[:] = False, np.inf
+            return []
         self._front_s = np.where(front, np.minimum(self._front_s, t_s), self._front_s)
         self._remember(t_s, image, light, front | moving)
         rest_s = self._rest_needed(movers)

@@ -400,7 +400,7 @@ def watch_video(
         if progress and info.frames:
             progress("watching", min(1.0, count / info.frames))
     moments, places = plain.finish()
-    return _sight(sightings, [], moments, [watch], count, []), places
+    return _sight(sightings, [], moments, [watch], count, plain.warnings), places
 
 
 def _sight(

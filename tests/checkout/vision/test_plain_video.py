@@ -190,6 +190,17 @@ def test_who_stands_before_the_things_and_leaves_is_no_event() -> None:
     assert events(play([80, 240], [], 9.0, change=passer, hands=False)[0]) == []
 
 
+def test_a_cut_to_another_scene_is_no_event_and_is_said() -> None:
+    plain = PlainVideo("cam0", WIDTH, HEIGHT)
+    for frame in range(60):
+        picture = ground(0) if frame < 30 else 255 - 1.5 * ground(5)
+        draw(picture, 80 if frame < 30 else 200, 0, thing(80))
+        plain.update(frame / FPS, np.clip(picture, 0, 255).astype(np.uint8), Detections.empty(), [])
+    assert plain.finish() == ([], {})
+    assert len(plain.warnings) == 1
+    assert "the camera must stand still" in plain.warnings[0]
+
+
 def test_memory_holds_the_last_seconds_only() -> None:
     plain = PlainVideo("cam0", WIDTH, HEIGHT)
     picture = ground().astype(np.uint8)
