@@ -1,12 +1,15 @@
-"""Visits a second and core of both flows, beside the bare SimPy floor with baskets of the same mean.
+"""Visits a second and core of all flows, beside the bare SimPy floor with baskets of the same mean.
 
 The floor walks, holds once an item and pays at a till: nothing is perceived, reviewed or recorded,
-and its shoppers cost four random numbers. The flows draw their shoppers, sell, and read all metrics.
-Processor time, one process, the three interleaved.
+and its shoppers cost four random numbers. The flows draw their shoppers, sell, keep a row of every
+visit, and read all metrics; they are timed without their warm-up day, which would only be counted out.
+Processor time, one process, all interleaved.
 
-    python -m benchmarks.store_speed [--profile FILE] [--floor ../shared/bench/supermarket_floor.py]
+    python -m benchmarks.store_speed [--profile FILE] [--floor ../shared/bench/supermarket_floor.py] [--chain 47]
 
-`--floor` takes the function `run_simpy` from that file instead of the same one below.
+`--floor` takes the function `run_simpy` from that file instead of the same one below. `--chain N` also
+runs a week of N supermarkets with one and with two workers, by the clock, and says how much memory a
+worker held at most and how it grows with the days.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import random
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -25,7 +29,8 @@ import simpy
 
 from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
-from sim.experiment import replicate
+from sim.experiment import replicate, simulate
+from sim.flows import FLOWS
 from sim.scenario import Scenario, load_scenario
 from sim.store import Story
 
@@ -33,7 +38,6 @@ OPEN_S = 16 * 3600.0
 TILLS = 4
 ROUNDS = 5
 VISITS_A_ROUND = 2000
-FLOWS = ("just-walk-out", "dash-cart")
 
 
 def bare(seed: int, visits_per_s: float, mean_units: float) -> int:
@@ -100,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--profile", type=Path, default=None, help="else the one of the shipped recordings")
     parser.add_argument("--floor", type=Path, default=None)
+    parser.add_argument("--chain", type=int, default=0, help="also time a week of so many supermarkets")
     options = parser.parse_args()
     if options.profile is None:
         from sim.demo import SHIPPED_PROFILE
@@ -110,6 +115,34 @@ def main() -> None:
     for name in ("supermarket", "convenience"):
         for model, rate, share in measure(load_scenario(name), profile, options.floor):
             print(f"{name:14s}{model:18s}{rate:10.0f}{share:10.2f}")
+    if options.chain:
+        chain(options.chain, profile)
+
+
+def chain(stores: int, profile: PerceptionProfile) -> None:
+    """A week of so many supermarkets, each a replication, and a store's memory over ten times the days."""
+    week = load_scenario("supermarket").with_values({"calendar.warm_up_days": 0})
+    taken_s = {}
+    for workers in (1, 2):
+        simulate(
+            week, "just-walk-out", profile, replications=workers, workers=workers
+        )  # the workers' imports
+        started = time.perf_counter()
+        result = simulate(week, "just-walk-out", profile, replications=stores, workers=workers)
+        taken_s[workers] = time.perf_counter() - started
+        print(
+            f"{stores} supermarkets, a week, {workers} workers: {result.sales} sales in {taken_s[workers]:.1f} s"
+        )
+    print(f"two workers over one: {taken_s[1] / taken_s[2]:.2f}")
+    for days in (7, 70):
+        long = week.with_values({"calendar.days": days})
+        started = time.process_time()
+        done = replicate(long, "just-walk-out", profile, 1, 0)
+        taken = time.process_time() - started
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"{days:3d} days: {done.sales} sales in {taken:.1f} s of processor time, peak {peak_mib:.0f} MiB"
+        )
 
 
 def measure(
@@ -117,14 +150,15 @@ def measure(
 ) -> list[tuple[str, float, float]]:
     """Model, median visits a second, and the share of the floor's rate."""
     shoppers = scenario.shoppers
+    day = scenario.with_values({"calendar.days": 1, "calendar.warm_up_days": 0})
     models: dict[str, Callable[[int], int]] = {
         "floor": floor_from(floor, scenario)
         if floor
         else lambda seed: bare(seed, shoppers.visits_per_day / OPEN_S, shoppers.items.mean)
     }
     for flow in FLOWS:
-        models[flow] = lambda seed, flow=flow: len(  # type: ignore[misc]
-            replicate(scenario, flow, profile, seed, 0).visits
+        models[flow] = lambda seed, flow=flow: (  # type: ignore[misc]
+            replicate(day, flow, profile, seed, 0, keep_sales=True).visits
         )
     for model in models.values():
         model(0)  # imports and caches

@@ -1,14 +1,14 @@
 """Replications, intervals and comparisons.
 
-Each replication is one day with its own shoppers and its own version of the perception profile.
-A replication's random numbers come from `SeedSequence(seed, spawn_key=(replication, source))`, so
-every flow serves the same shoppers (common random numbers), and the numbers do not depend on how
-many workers there are. A day starts and ends empty: there is no warm-up to cut off.
+Each replication is the days of the scenario's calendar, with its own shoppers and its own version of the
+perception profile. A replication's random numbers come from `SeedSequence(seed, spawn_key=(replication,
+source))`, so every flow serves the same shoppers (common random numbers), and the numbers do not depend on
+how many workers there are. The days of the warm-up are simulated and not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,10 @@ import pandas as pd
 
 from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
-from sim.flows import FLOWS, PERCEIVING, make_flow
+from sim.flows import FLOWS, PERCEIVING, flows_of, make_flow
 from sim.results import METRICS, Replication, tally
 from sim.scenario import Scenario
-from sim.shoppers import draw_shoppers
+from sim.shoppers import Plans, draw_shoppers
 from sim.store import Store
 
 SHOPPERS, FLOW = 0, 1
@@ -154,14 +154,31 @@ class Comparison:
 
 
 def replicate(
-    scenario: Scenario, flow: str, profile: PerceptionProfile | None, seed: int, replication: int
+    scenario: Scenario,
+    flow: str,
+    profile: PerceptionProfile | None,
+    seed: int,
+    replication: int,
+    *,
+    keep_sales: bool = False,
 ) -> Replication:
-    """One day of one flow."""
-    shoppers = draw_shoppers(scenario, np.random.default_rng(_stream(seed, replication, SHOPPERS)))
-    store = Store(scenario)
-    selling = make_flow(flow, store, profile, _stream(seed, replication, FLOW + FLOWS.index(flow)))
-    store.run(shoppers, selling.visit)
-    return selling.result()
+    """The days of one replication of one flow.
+
+    Args:
+        keep_sales: keep every visit (`Replication.table`); without it memory does not grow with the days.
+    """
+    store = Store(scenario, keep_rows=keep_sales)
+    selling = make_flow(flow, store, profile, _stream(seed, replication, FLOW))
+    store.run(_days(scenario, seed, replication), selling)
+    return Replication(store.tally, store.person_seconds, scenario.economics.open_days_per_year)
+
+
+def _days(scenario: Scenario, seed: int, replication: int) -> Iterator[Plans]:
+    """The shoppers of each day, warm-up first; a day's do not depend on how many days there are."""
+    calendar = scenario.calendar
+    for day in range(calendar.warm_up_days + calendar.days):
+        stream = np.random.SeedSequence(seed, spawn_key=(replication, SHOPPERS, day))
+        yield draw_shoppers(scenario, np.random.default_rng(stream), day)
 
 
 def simulate(
@@ -298,9 +315,8 @@ def threshold_curve(
         reviews, escapes = [], []
         for table in tables:
             sale = table[table["sale"]]
-            held = sale["confidence"] < threshold
-            reviews.append(1000 * float(held.mean()))
-            escapes.append(1000 * float((sale["wrong"] & ~held).mean()))
+            reviews.append(1000 * float((sale["confidence"] < threshold).mean()))
+            escapes.append(1000 * float((sale["wrong"] & (sale["settled_confidence"] >= threshold)).mean()))
         row: dict[str, float] = {"threshold": threshold}
         for name, values in (("reviews_per_1000_sales", reviews), ("escapes_per_1000_sales", escapes)):
             estimate = Estimate.of(values)
@@ -312,7 +328,7 @@ def threshold_curve(
 
 def needs_profile(flows: Sequence[str]) -> bool:
     """Whether any of the flows perceives."""
-    return any(flow in PERCEIVING for flow in flows)
+    return any(single in PERCEIVING for flow in flows for single in flows_of(flow))
 
 
 def _stream(seed: int, replication: int, source: int) -> np.random.SeedSequence:
@@ -325,9 +341,9 @@ _Found = tuple[dict[str, float | None], pd.DataFrame | None, tuple[int, int]]
 
 def _one(job: _Job) -> _Found:
     scenario, flow, profile, seed, replication, keep = job
-    day = replicate(scenario, flow, profile, seed, replication)
-    table = pd.DataFrame(day.table) if keep else None
-    return day.metrics(), table, (len(day.visits), int(day.is_sale.sum()))
+    done = replicate(scenario, flow, profile, seed, replication, keep_sales=keep)
+    table = pd.DataFrame(done.table) if keep else None
+    return done.metrics(), table, (done.visits, done.sales)
 
 
 def _run(jobs: Sequence[_Job], workers: int, what: str, progress: Progress | None) -> list[_Found]:

@@ -1,38 +1,68 @@
-"""The human review desk: first come first served, and the reviewers stay until the backlog is done."""
+"""The human review desk: shifts, an order of work, and a backlog that waits for the next morning."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
-import numpy as np
 import simpy
+
+HOUR_S = 3600.0
+ABSENCE = 10**12
+"""Comes before any review."""
 
 
 class ReviewDesk:
-    """Reviews take an exponential time; the backlog waits in order.
+    """So many reviewers as each hour has; whoever goes home finishes the review in hand first.
 
     Args:
-        work_s: mean time of one review, seconds.
+        reviewers: at work when the desk is fully staffed.
+        shifts: share of them at work in each hour of the day; without it, all of them always.
     """
 
     def __init__(
-        self, env: simpy.Environment, reviewers: int, work_s: float, rng: np.random.Generator
+        self, env: simpy.Environment, reviewers: int, shifts: Mapping[int, float] | None = None
     ) -> None:
-        self._env, self._work_s, self._rng = env, work_s, rng
-        self._desk = simpy.Resource(env, capacity=max(1, reviewers))
+        self._env = env
+        self._desk = simpy.PriorityResource(env, capacity=max(1, reviewers))
         self.reviewers = reviewers
+        self.at_work = [
+            round(reviewers * (1.0 if shifts is None else shifts.get(hour, 0.0))) for hour in range(24)
+        ]
         self.busy_s = 0.0
-        self.last_done_s = 0.0
+        self.waiting = 0
         self.waits_s: list[float] = []
+        if len(set(self.at_work)) > 1:
+            env.process(self._shifts())
 
-    def review(self) -> Generator[simpy.Event, Any, None]:
-        """Wait for a reviewer and for the review."""
+    @property
+    def paid_s_per_day(self) -> float:
+        """Time that reviewers are at work in a day."""
+        return sum(self.at_work) * HOUR_S
+
+    def review(self, work_s: float, priority: int = 0) -> Generator[simpy.Event, Any, None]:
+        """Wait for a reviewer and for the review; the lowest priority comes first, then the oldest."""
         asked = self._env.now
-        with self._desk.request() as turn:
+        self.waiting += 1
+        with self._desk.request(priority=priority) as turn:
             yield turn
             self.waits_s.append(self._env.now - asked)
-            work = float(self._rng.exponential(self._work_s))
-            self.busy_s += work
-            yield self._env.timeout(work)
-            self.last_done_s = self._env.now
+            yield self._env.timeout(work_s)
+        self.waiting -= 1
+        self.busy_s += work_s
+
+    def _shifts(self) -> Generator[simpy.Event, Any, None]:
+        """Absent reviewers are places that are taken, before any review, until they come back."""
+        absent: list[Any] = []
+        while True:
+            hour = int(self._env.now // HOUR_S) % 24
+            wanted = self.reviewers - self.at_work[hour]
+            while len(absent) < wanted:
+                absent.append(self._desk.request(priority=-ABSENCE))
+            while len(absent) > wanted:
+                place = absent.pop()
+                if place.triggered:
+                    self._desk.release(place)
+                else:
+                    place.cancel()
+            yield self._env.timeout(HOUR_S - self._env.now % HOUR_S)

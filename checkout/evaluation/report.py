@@ -40,7 +40,7 @@ from checkout.pipeline import (
     watch,
     weigh,
 )
-from checkout.profile import CONFIDENCES, JUDGED_COLUMNS, PerceptionProfile
+from checkout.profile import CONFIDENCES, JUDGED_COLUMNS, NAMED_COLUMNS, PerceptionProfile
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
 
@@ -90,7 +90,7 @@ class EvaluationReport:
         return PerceptionProfile(
             f"{self.detector} ({'+'.join(self.sensors)}), checkout {version('checkout-simulator')}",
             tuple({"id": name, "sha256": digest} for name, digest in self.hashes.items()),
-            true[list(JUDGED_COLUMNS)].reset_index(drop=True),
+            true[[*JUDGED_COLUMNS, *NAMED_COLUMNS]].reset_index(drop=True),
             phantoms[["recording", *CONFIDENCES]].reset_index(drop=True),
             self.shopper_minutes,
         )

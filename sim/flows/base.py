@@ -4,36 +4,56 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim.results import Replication
-from sim.shoppers import Shopper
-from sim.store import Store, Story
+import numpy as np
 
-HOUR_S = 3600.0
-DAYS_PER_YEAR = 365.0
+from sim.shoppers import HOUR_S
+from sim.store import Store, Story
 
 
 class Flow(Protocol):
     """A way of selling; one instance a replication."""
 
-    def visit(self, shopper: Shopper) -> Story:
+    def opens(self) -> None:
+        """Get ready for the shoppers of `Store.plans`, with the clock at midnight."""
+
+    def visit(self, number: int) -> Story:
         """The visit of one shopper, a SimPy process."""
 
-    def result(self) -> Replication:
-        """What came of it, after the store has run."""
+    def closes(self) -> None:
+        """Write the rows and the costs of the day into `Store.table`, after the last shopper has left."""
+
+    def finishes(self) -> None:
+        """Settle the bills that are still open after the last day."""
 
 
-def opening_s(store: Store) -> float:
-    """When the first shopper may come, seconds since midnight."""
-    return HOUR_S * min(hour for hour, share in store.scenario.shoppers.hour_shares.items() if share > 0)
-
-
-def closing_s(store: Store) -> float:
-    """When the doors close, seconds since midnight."""
-    return HOUR_S * (
-        1 + max(hour for hour, share in store.scenario.shoppers.hour_shares.items() if share > 0)
-    )
-
-
-def per_day_usd(price_usd: float, years: float) -> float:
+def per_day_usd(price_usd: float, years: float, open_days_per_year: float) -> float:
     """Straight-line depreciation of a day."""
-    return price_usd / (years * DAYS_PER_YEAR)
+    return price_usd / (years * open_days_per_year)
+
+
+def staffed(open_s: tuple[float, float], staff: int) -> float:
+    """Time that so many people are paid for from opening to closing."""
+    return staff * (open_s[1] - open_s[0])
+
+
+def goods_usd(store: Store, value_usd: np.ndarray | float) -> float:
+    """What goods of this price have cost the store."""
+    return float(np.sum(value_usd)) * (1.0 - store.scenario.economics.margin_share)
+
+
+def lost_margin_usd(store: Store, value_usd: np.ndarray | float) -> float:
+    """What the store would have earned with goods of this price."""
+    return float(np.sum(value_usd)) * store.scenario.economics.margin_share
+
+
+def hours_open(store: Store) -> int:
+    return int((store.closes_s - store.opens_s) / HOUR_S)
+
+
+def scanned_units(
+    units: np.ndarray, concealed: np.ndarray, unscanned: float, twice: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Units of each line that a scanner counts: none of what is concealed, few missed, few counted twice; int [l]."""
+    shown = np.where(concealed, 0, units)
+    missed = rng.binomial(shown, unscanned)
+    return np.asarray(shown - missed + rng.binomial(shown - missed, twice))
