@@ -18,7 +18,9 @@ ScenarioArgument = Annotated[
 ProfileOption = Annotated[
     Path | None, typer.Option("--profile", help="Perception profile; else the one of the shipped recordings.")
 ]
-ReplicationsOption = Annotated[int, typer.Option(min=2, max=100_000, help="Independent days.")]
+ReplicationsOption = Annotated[
+    int, typer.Option(min=2, max=100_000, help="Independent runs of the calendar's days.")
+]
 WorkersOption = Annotated[
     int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
 ]
@@ -34,7 +36,9 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.
 @app.command("simulate")
 def simulate_command(
     scenario: ScenarioArgument,
-    flow: Annotated[str, typer.Option("--flow", help="just-walk-out or dash-cart.")] = "just-walk-out",
+    flow: Annotated[
+        str, typer.Option("--flow", help="A flow, or several in one store, joined by +.")
+    ] = "just-walk-out",
     profile: ProfileOption = None,
     replications: ReplicationsOption = 20,
     seed: int = 1,
@@ -161,7 +165,10 @@ def _profile(path: Path | None, flows: list[str]) -> Any:
         from sim.demo import SHIPPED_PROFILE
 
         path = SHIPPED_PROFILE
-    return PerceptionProfile.load(path)
+    profile = PerceptionProfile.load(path)
+    for warning in profile.warnings() if needs_profile(flows) else ():
+        typer.echo(f"warning: {warning}", err=True)
+    return profile
 
 
 def print_result(result: FlowResult) -> None:
@@ -172,10 +179,10 @@ def print_result(result: FlowResult) -> None:
     from sim.results import METRICS
 
     table = Table(
-        title=f"{result.scenario}, {result.flow}: {result.sales} sales in {result.replications} days",
+        title=f"{result.scenario}, {result.flow}: {result.sales} sales in {result.replications} replications",
         title_justify="left",
     )
-    table.add_column("metric")
+    table.add_column("metric", no_wrap=True)
     table.add_column("mean", justify="right")
     table.add_column("95 % interval", justify="right")
     for metric in METRICS:
@@ -196,10 +203,10 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
     names = list(comparison.flows)
     first = comparison.flows[names[0]]
     table = Table(
-        title=f"{scenario}: {first.visits} visits in {first.replications} days, the same shoppers in every flow",
+        title=f"{scenario}: {first.visits} visits in {first.replications} replications, the same for every flow",
         title_justify="left",
     )
-    table.add_column("metric")
+    table.add_column("metric", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right")
     paired = len(names) == 2
@@ -216,7 +223,7 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
         table.add_row(*row)
     console = Console()
     console.print(table)
-    console.print("mean and 95 % t-interval over independent days; the difference is paired by day")
+    console.print("mean and 95 % t-interval over replications; the difference is paired by replication")
 
 
 def with_interval(estimate: Any) -> str:

@@ -97,7 +97,8 @@ class DayTable:
         open_bills: bills that still wait for a human; a day is counted when there are none.
         work_s: time that staff worked, by role. paid_s: time that they are paid for.
         costs_usd: money spent on this day, by part.
-        waiting: reviews that were open at midnight, or None where nobody reviews.
+        waiting: reviews that were open at midnight.
+        has: what the flow has of "reviews", "interventions", "audits", "entry" (a gate or a dock) and "lane".
     """
 
     def __init__(self, plans: Plans) -> None:
@@ -115,9 +116,9 @@ class DayTable:
         self.costs_usd = dict.fromkeys(COST_PARTS, 0.0)
         self.work_s: dict[str, float] = {}
         self.paid_s: dict[str, float] = {}
-        self.waiting: int | None = None
+        self.waiting = 0
         self.open_hours_s = 0.0
-        self.has_reviews = self.has_interventions = False
+        self.has: set[str] = set()
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
@@ -179,7 +180,7 @@ class Tally:
         }
         self.rows: list[dict[str, np.ndarray]] | None = [] if keep_rows else None
         self.costs_usd = dict.fromkeys(COST_PARTS, 0.0)
-        self.has_reviews = self.has_interventions = False
+        self.has: set[str] = set()
 
     def update(self, table: DayTable) -> None:
         """Count one day."""
@@ -225,7 +226,7 @@ class Tally:
             shelf_events=t["shelf_events"][sale].sum(),
             person_s=table.person_seconds,
             open_s=table.open_hours_s,
-            waiting=table.waiting or 0,
+            waiting=table.waiting,
             **{f"work_s_{role}": value for role, value in table.work_s.items()},
             **{f"paid_s_{role}": value for role, value in table.paid_s.items()},
         )
@@ -236,8 +237,7 @@ class Tally:
         for part, usd in table.costs_usd.items():
             self.costs_usd[part] += usd
         self.days += 1
-        self.has_reviews |= table.has_reviews
-        self.has_interventions |= table.has_interventions
+        self.has |= table.has
         if self.rows is not None:
             self.rows.append(t)
 
@@ -306,15 +306,15 @@ class Replication:
         def per_1000(name: str, shown: bool = True) -> float | None:
             return 1000.0 * s[name] / sales if shown else None
 
-        reviews, helps = self.tally.has_reviews, self.tally.has_interventions
+        reviews, has = "reviews" in self.tally.has, self.tally.has
         return {
             "reviews_per_1000_sales": per_1000("reviews", reviews),
             "held_per_1000_sales": per_1000("held", reviews),
             "wrong_after_review_per_1000_sales": per_1000("wrong_after_review", reviews),
             "disputes_per_1000_sales": per_1000("disputes", reviews),
             "refunded_usd_per_1000_sales": per_1000("refunded_usd", reviews),
-            "interventions_per_1000_sales": per_1000("interventions", helps),
-            "audits_per_1000_sales": per_1000("audits", helps),
+            "interventions_per_1000_sales": per_1000("interventions", "interventions" in has),
+            "audits_per_1000_sales": per_1000("audits", "audits" in has),
             "escapes_per_1000_sales": per_1000("escapes"),
             "overcharges_per_1000_sales": per_1000("overcharges"),
             "undercharges_per_1000_sales": per_1000("undercharges"),
@@ -341,9 +341,14 @@ class Replication:
         }
         for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
             found[f"time_to_receipt_{name}_s"] = times["time_to_receipt"].quantile(share)
-        for name in ("visit", "wait", "entry_wait", "lane_wait"):
-            found[f"{name}_mean_s"] = s[f"{name}_s"] / s["visits"]
-            found[f"{name}_p95_s"] = times[name].quantile(0.95)
+        for name, shown in (
+            ("visit", True),
+            ("wait", True),
+            ("entry_wait", "entry" in self.tally.has),
+            ("lane_wait", "lane" in self.tally.has),
+        ):
+            found[f"{name}_mean_s"] = s[f"{name}_s"] / s["visits"] if shown else None
+            found[f"{name}_p95_s"] = times[name].quantile(0.95) if shown else None
         return found
 
     def _staff(self) -> dict[str, float | None]:
@@ -359,7 +364,9 @@ class Replication:
             "labour_hours_per_1000_sales": 1000.0 * sum(paid.values()) / HOUR_S / self.sales,
             "reviewer_utilisation": busy("reviewers"),
             "attendant_utilisation": busy("attendants"),
-            "reviews_waiting_at_midnight": s["waiting"] / self.tally.days if self.tally.has_reviews else None,
+            "reviews_waiting_at_midnight": s["waiting"] / self.tally.days
+            if "reviews" in self.tally.has
+            else None,
         }
 
     def _costs(self) -> dict[str, float | None]:

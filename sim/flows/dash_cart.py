@@ -219,7 +219,7 @@ class DashCartFlow:
         """What the day has cost."""
         store, settings, table = self._store, self._settings, self._store.table
         t, costs, year = table.columns, table.costs_usd, store.scenario.economics.open_days_per_year
-        table.has_interventions = True
+        table.has |= {"interventions", "audits", "entry", "lane"}
         table.open_hours_s = store.closes_s - store.opens_s
         costs["carts"] += settings.carts * per_day_usd(settings.cart_usd, settings.cart_years, year)
         costs["remodelling"] += per_day_usd(settings.remodelling_usd, settings.remodelling_years, year)

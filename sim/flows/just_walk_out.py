@@ -198,8 +198,8 @@ class JustWalkOutFlow:
         settings, review, t, store = self._settings, self._settings.review, table.columns, self._store
         year = store.scenario.economics.open_days_per_year
         costs = table.costs_usd
-        table.has_reviews = True
-        table.waiting = (table.waiting or 0) + self.desk.waiting
+        table.has |= {"reviews", "entry"}
+        table.waiting += self.desk.waiting
         table.open_hours_s = store.closes_s - store.opens_s
         costs["hardware"] += per_day_usd(settings.hardware_usd, settings.hardware_years, year)
         costs["remodelling"] += per_day_usd(settings.remodelling_usd, settings.remodelling_years, year)

@@ -53,6 +53,7 @@ class SelfCheckoutFlow(Tills):
     def closes(self) -> None:
         settings, store, table = self._settings, self._store, self._store.table
         self._fill(settings.unscanned, settings.charged_twice)
+        table.has.add("interventions")
         paid = np.flatnonzero(self._paid)
         helped = np.array(self._calls)[paid]
         waits_s = np.array(self._help_waits_s)[paid]

@@ -146,7 +146,7 @@ class Tills:
             "lost_usd": plans.sum_by_visit(np.where(gave_up[plans.line_visit], self.trip.kept, 0) * usd),
         }.items():
             table.columns[name][came] = values[came]
-        table.has_interventions = True
+        table.has.add("lane")
         table.open_hours_s = self._store.closes_s - self._store.opens_s
         t = table.columns
         unpaid_usd = np.maximum(0.0, t["true_usd"] - t["charged_usd"])[came]

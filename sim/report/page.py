@@ -19,7 +19,9 @@ from sim.results import METRICS
 if TYPE_CHECKING:
     from checkout.evaluation.report import EvaluationReport
 
-COLOURS = {"just-walk-out": "#d9772b", "dash-cart": "#2f7fb8"}
+COLOURS = {
+    "just-walk-out": "#d9772b", "dash-cart": "#2f7fb8", "self-checkout": "#3d9970", "staffed-lanes": "#7a5bb0",
+}  # fmt: skip
 GREY = "#8a8f98"
 HEADLINES = (
     "reviews_per_1000_sales", "interventions_per_1000_sales", "escapes_per_1000_sales", "overcharges_per_1000_sales",
@@ -71,7 +73,7 @@ def write_report(
         _section(
             "Basket size",
             "A sale is reviewed when any of its events is doubtful, so reviews grow with the basket. The "
-            "supermarket with 600 visits a day; means over independent days, the bars are 95 % intervals.",
+            "supermarket with 600 visits a day; means over replications, the bars are 95 % intervals.",
             _basket_chart(baskets),
         ),
         _section(
@@ -128,6 +130,7 @@ def _headline(comparisons: Mapping[str, Comparison]) -> str:
         for flow, metric, word in (
             ("just-walk-out", "reviews_per_1000_sales", "reviews"),
             ("dash-cart", "interventions_per_1000_sales", "interventions"),
+            ("self-checkout", "interventions_per_1000_sales", "interventions"),
         ):
             estimate = comparison.flows[flow].estimate(metric) if flow in comparison.flows else None
             if estimate:
@@ -157,8 +160,8 @@ def _headline(comparisons: Mapping[str, Comparison]) -> str:
         "Walk Out needed about 700 reviews per 1,000 sales, against a target of 20-50 (The Batch, after The "
         "Information).</p>"
         f"<ul>{''.join(said)}</ul>{_chart(figure)}"
-        '<p class="soft">Reviews happen before a sale is charged; interventions are an attendant\'s help at a cart; '
-        "escapes are wrong bills that nobody looked at. Bars: 95 % intervals.</p>"
+        '<p class="soft">Reviews happen before a sale is charged; interventions are an attendant\'s help at a cart or '
+        "station; escapes are wrong bills that nobody looked at. Bars: 95 % intervals.</p>"
     )
 
 
@@ -182,8 +185,8 @@ def _flow_table(name: str, comparison: Comparison) -> str:
     table = f'<div class="wide"><table><tr><th>metric</th>{head}</tr>{"".join(rows)}</table></div>'
     return _section(
         f"Side by side: {name}",
-        f"{first.visits:,} visits in {first.replications} independent days, the same shoppers in every flow; mean and "
-        "half of the 95 % t-interval, differences paired by day. A dash: the flow does not have it.",
+        f"{first.visits:,} visits in {first.replications} independent replications, the same shoppers in every flow; "
+        "mean and half of the 95 % t-interval, differences paired by replication. A dash: the flow does not have it.",
         table,
     )
 
@@ -286,7 +289,10 @@ def _provenance(comparisons: Mapping[str, Comparison], profile: PerceptionProfil
         ("command", f"<code>{escape(command)}</code>"),
         ("scenarios", ", ".join(f"<code>{escape(name)}</code> (sim/scenarios)" for name in comparisons)),
         ("seed", str(any_flow.seed)),
-        ("replications", f"{any_flow.replications} independent days a flow and scenario"),
+        (
+            "replications",
+            f"{any_flow.replications} a flow and scenario, each of the days of the scenario's calendar",
+        ),
         (
             "profile",
             f"{escape(profile.detector)}; {len(profile.judged)} judged events, {len(profile.phantoms)} phantoms",
