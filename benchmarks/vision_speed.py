@@ -39,6 +39,8 @@ IDLE_TIMES = 3
 """Lengths of an empty shelf before the recording: three quarters of the time nothing happens."""
 NOISE_SD = 2.0
 """Assumed noise of an empty picture, grey levels; what the encoder leaves of it reaches the gate."""
+CRF = 16
+"""Assumed: quality at which the recording is encoded anew, so high that little changes."""
 WANTED_FPS, CAMERAS = 15.0, 4
 RATIO_AIM, GATE_AIM, F1_AIM, MEMORY_AIM_MB = 0.8, 3.0, 0.01, 200.0
 """Aims of the project."""
@@ -138,13 +140,10 @@ def with_idle_time(recording: Recording, folder: Path, *, repeats: int = 1, plat
     idle_s = 0.0
     for camera in recording.cameras:
         file = recording.path / camera.file
-        still = folder / f"{recording.id}-still-{camera.file}"
-        info = probe(file)
-        frames = IDLE_TIMES * info.frames
-        idle_s = frames / info.fps
-        _write_still(still, next(read_frames(file))[1], frames, info.fps)
-        join_videos([still, file] * repeats, path / camera.file, info.fps)
-        still.unlink()
+        once = folder / f"{recording.id}-once-{camera.file}"
+        idle_s = _write_after_idle_time(once, file)
+        join_videos([once] * repeats, path / camera.file, probe(file).fps)
+        once.unlink()
     for name in ("catalog.csv", "planogram.yaml"):
         shutil.copy(recording.path / name, path / name)
     facts = yaml.safe_load((recording.path / "recording.yaml").read_text())
@@ -159,12 +158,21 @@ def with_idle_time(recording: Recording, folder: Path, *, repeats: int = 1, plat
     return Recording.open(path)
 
 
-def _write_still(path: Path, image: np.ndarray, frames: int, fps: float) -> None:
-    rng = np.random.default_rng(1)
-    with VideoWriter(path, image.shape[1], image.shape[0], fps) as writer:
-        for _ in range(frames):
-            noisy = image + rng.normal(0, NOISE_SD, image.shape)
+def _write_after_idle_time(path: Path, file: Path) -> float:
+    """A video's first picture for `IDLE_TIMES` its length, with noise, and then the video; returns the idle seconds.
+
+    All of it is encoded anew: pictures behind those of another encoder's settings are decoded with the wrong ones.
+    """
+    info, rng = probe(file), np.random.default_rng(1)
+    first = next(read_frames(file))[1]
+    idle = IDLE_TIMES * info.frames
+    with VideoWriter(path, info.width, info.height, info.fps, crf=CRF) as writer:
+        for _ in range(idle):
+            noisy = first + rng.normal(0, NOISE_SD, first.shape)
             writer.write(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
+        for _, image in read_frames(file):
+            writer.write(image)
+    return idle / info.fps
 
 
 def _write_plates(path: Path, recording: Recording, idle_s: float) -> None:
