@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from checkout.cart import receipts
 from checkout.catalog import Catalog, Facing, Planogram, Product
 from checkout.errors import InputError, nearest
 from checkout.events import Receipt, ShelfEvent, ShelfMoment, WeightStep
-from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, Nearness
+from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, FusionSettings, Nearness
 from checkout.output import new_file
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
@@ -226,6 +227,7 @@ def fuse(
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
+    settings: FusionSettings | None = None,
 ) -> Perceived:
     """Make shelf events and receipts of what was watched and weighed; the cheap part of `perceive`.
 
@@ -251,13 +253,17 @@ def fuse(
     if how:
         warnings.append(how)
     staff = {e.shopper for e in recording.entries if e.role == "staff"}
+    people = Counter(e.shopper for e in recording.entries)
     fusion = Fusion(
-        recording.catalog, recording.planogram, shoppers or [UNKNOWN_SHOPPER], nearness, staff=staff
+        recording.catalog,
+        recording.planogram,
+        shoppers or [UNKNOWN_SHOPPER],
+        nearness,
+        settings,
+        staff=staff,
+        people=people,
     )
-    if weighed is not None:
-        explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
-    else:
-        explanations = [fusion.explain_moments([moment]) for moment in moments]
+    explanations = fusion.explain(steps, moments, moments if weighed is None else ())
     sources = "+".join(n for n, part in (("plates", weighed), ("vision", watched)) if part is not None)
     mapped = confidence or ConfidenceMap.load(sources)
     if mapped is None:
@@ -272,7 +278,7 @@ def fuse(
         receipts(shoppers, events, policy or ReviewPolicy(), staff=staff),
         steps,
         moments,
-        tuple(explanations),
+        explanations,
         sight.detections if sight else None,
         _shopper_minutes(recording, steps, sight is not None),
         tuple(dict.fromkeys(warnings)),
@@ -339,7 +345,7 @@ def perceive_video(
     catalog = Catalog(Product(f"item-of-{name}", 1.0, 1.0, 0.0) for name in places)
     planogram = Planogram(Facing(name, f"item-of-{name}", ()) for name in places)
     fusion = Fusion(catalog, planogram, [UNKNOWN_SHOPPER])
-    explanations = [fusion.explain_moments([moment]) for moment in sight.moments]
+    explanations = fusion.explain([], sight.moments, sight.moments)
     events = tuple(sorted((e for x in explanations for e in x.events), key=lambda e: e.t_s))
     perceived = Perceived(
         video.name,
@@ -347,7 +353,7 @@ def perceive_video(
         receipts([UNKNOWN_SHOPPER] if events else [], events, policy or ReviewPolicy()),
         (),
         sight.moments,
-        tuple(explanations),
+        explanations,
         sight.detections,
         info.frames / info.fps / 60 if info.fps else 0.0,
         tuple(warnings),
