@@ -95,31 +95,49 @@ def _bins(p: np.ndarray, bins: int) -> np.ndarray:
 
 
 def fit_confidence(judged: pd.DataFrame) -> ConfidenceMap:
-    """The map sigmoid(a + b logit p) of each aspect that fits judged events best (Platt 1999), with a weak prior."""
+    """The map of each aspect that fits judged events best (Platt 1999), shrunk towards leaving them as they are.
+
+    Events with the same right answer in one sale are not independent, so the fit is kept small: two numbers for item
+    and action, three for the shopper, whose third says how much crowding lowers it beyond what the model knows.
+    """
     from scipy.optimize import minimize
 
     maps = {}
     for aspect in ASPECTS:
         rows = perceived_rows(judged, aspect)
+        if aspect == "shopper":
+            # Where only one account is inside, there is nothing to be unsure of.
+            rows = rows[rows["shoppers"] > 1]
         p = rows[f"{aspect}_confidence"].to_numpy(float).clip(1e-6, 1 - 1e-6)
         y = rows[f"{aspect}_right"].to_numpy(float)
+        crowd = np.log(rows["shoppers"].to_numpy(float).clip(1.0))
+        if not len(y):
+            maps[aspect] = (0.0, 1.0, 0.0)
+            continue
         # Platt's targets keep a perfect record from asking for certainty.
         target = np.where(y > 0, (y.sum() + 1) / (y.sum() + 2), 1 / (len(y) - y.sum() + 2))
         x = np.log(p / (1 - p))
+        free = 3 if aspect == "shopper" else 2
 
-        def loss(ab: np.ndarray, x: np.ndarray = x, target: np.ndarray = target) -> float:
-            z = ab[0] + ab[1] * x
+        def loss(
+            abc: np.ndarray, x: np.ndarray = x, target: np.ndarray = target, crowd: np.ndarray = crowd
+        ) -> float:
+            a, b, c = (*abc, 0.0)[:3]
+            z = a + b * x + c * crowd
             likelihood = np.sum(np.logaddexp(0, z) - target * z)
-            return float(likelihood + 0.5 * PRIOR * (ab[0] ** 2 + (ab[1] - 1) ** 2))
+            return float(likelihood + 0.5 * PRIOR * (a**2 + (b - 1) ** 2 + c**2))
 
-        a, b = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead").x
-        maps[aspect] = (float(a), float(max(b, 0.0)))
+        found = minimize(
+            loss, np.array([0.0, 1.0, 0.0])[:free], method="Nelder-Mead", options={"maxiter": 2000}
+        ).x
+        a, b, c = (*found.tolist(), 0.0)[:3]
+        maps[aspect] = (a, max(b, 0.0), c)
     return ConfidenceMap(**maps)
 
 
 def save_confidence(path: Path, report: EvaluationReport) -> None:
     """Fit the confidences' map on an evaluation and keep it beside those of other sensor sets in one file."""
-    document: dict[str, Any] = {"schema": 1, "maps": {}, "fitted_on": {}}
+    document: dict[str, Any] = {"schema": 2, "maps": {}, "fitted_on": {}}
     if path.is_file():
         document = json.loads(path.read_text(encoding="utf-8"))
     sensors = "+".join(sorted(report.sensors))

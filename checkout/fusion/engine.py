@@ -101,7 +101,7 @@ class Fusion:
             moments: of cameras, wherever they looked.
             alone: those of them at places that no plate watched; they become events by themselves.
         """
-        evidence = sorted([*steps, *alone], key=lambda e: e.t_s)
+        evidence: list[WeightStep | ShelfMoment] = sorted([*steps, *alone], key=lambda e: e.t_s)
         search = StorySearch(self._sensed, self._hands_at, self._staff, self._settings)
         stories = search.run(evidence, moments)
         found, deferred = _marginals(stories, len(evidence))
