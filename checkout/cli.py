@@ -839,22 +839,20 @@ def print_evaluation(report: EvaluationReport) -> None:
         ("fully right receipts", f"{r.fully_right:.3f} of {r.receipts}"),
         ("sent to review", f"{r.review_rate:.3f}"),
         ("wrong and not reviewed", f"{r.escape_rate:.3f}"),
+        ("the same, reviewing the least sure 5 %", f"{r.escape_rate_at_5_percent:.3f}"),
     ):
         table.add_row(name, value)
     console.print(table)
     _print_matched(console, report)
     _print_identities(console, report)
     table = Table(title="calibration of the confidences", title_justify="left")
-    for name in ("aspect", "events", "ECE", "95 %", "Brier"):
-        table.add_column(name, justify="left" if name == "aspect" else "right")
-    for c in report.calibration:
+    for name in ("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"):
+        table.add_column(name, justify="left" if name in ("aspect", "among") else "right")
+    for c in (*report.calibration, *report.calibration_by_crowd):
         table.add_row(
-            c.aspect,
-            str(c.events),
-            f"{c.ece:.3f}",
-            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}",
-            f"{c.brier:.3f}",
-        )
+            c.aspect, c.condition or "all", str(c.events), f"{c.confidence:.3f}", f"{c.right:.3f}", f"{c.ece:.3f}",
+            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}", f"{c.brier:.3f}",
+        )  # fmt: skip
     console.print(table)
     outcomes = ", ".join(f"{count} {name}" for name, count in report.judged["outcome"].value_counts().items())
     console.print(f"outcomes: {outcomes}")

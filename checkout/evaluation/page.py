@@ -260,14 +260,21 @@ def _calibration(report: EvaluationReport) -> str:
     if not report.calibration:
         return ""
     rows = [
-        (c.aspect, str(c.events), _share(c.ece), _interval(c.ece_ci95), _share(c.brier))
-        for c in report.calibration
+        (
+            c.aspect,
+            c.condition or "all",
+            str(c.events),
+            *map(_share, (c.confidence, c.right, c.ece)),
+            _interval(c.ece_ci95),
+            _share(c.brier),
+        )
+        for c in (*report.calibration, *report.calibration_by_crowd)
     ]
     return _section(
         "Confidences",
         "A confidence of 0.9 should be right nine times in ten: points on the dashed line. Bins hold equally many "
         "events; bars are 95 % intervals.",
-        _table(("aspect", "events", "ECE", "95 %", "Brier"), rows),
+        _table(("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"), rows),
         _box(plots.reliability(report.calibration)),
     )
 
