@@ -64,7 +64,7 @@ def study(recording: Recording, *, variants: int = 100, seed: int = 1) -> Study:
                 truth.append((t_s, action, facing, weight))
         steps = detect_steps(signal).steps
         fusion = Fusion(recording.catalog, recording.planogram, ["somebody"])
-        events = [e for step in steps for e in fusion.explain_step(step, []).events]
+        events = [e for x in fusion.explain(steps, []) for e in x.events]
         events = [e for e in events if not (e.facing.startswith("g1.s5") and 12 < e.t_s < 13)]
         injected += len(truth)
         for t_s, action, facing, weight in truth:

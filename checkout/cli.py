@@ -465,18 +465,39 @@ def receipts_command(
     ] = 0.9,
     action_threshold: Annotated[float, typer.Option(help="The same for the action.")] = 0.9,
     shopper_threshold: Annotated[float, typer.Option(help="The same for the shopper.")] = 0.9,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say of each change what it may have been, and why a sale is reviewed."
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="The same with frames and plots, as one HTML file."),
+    ] = None,
+    to_csv: Annotated[Path | None, typer.Option("--csv", help="Write the receipts as a table.")] = None,
+    competition: Annotated[
+        Path | None, typer.Option(help="Write the receipts as the AutoCheckout competition's answer, JSON.")
+    ] = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """Turn a recording (or a plain video) into shelf events and receipts."""
     from checkout.footage import parse_classes
+    from checkout.formats.receipts import write_competition_receipts, write_receipts_csv
     from checkout.pipeline import perceive, perceive_video
     from checkout.recording import Recording
     from checkout.review import ReviewPolicy
 
     if (recording is None) == (video is None):
         raise InputError("receipts", "", "expected a recording folder or --video FILE, and not both")
-    _writable(to_json, annotate, force=force)
+    told = {"--explain": explain or None, "--report": report, "--csv": to_csv, "--competition": competition}
+    for option, value in told.items():
+        if video is not None and value is not None:
+            raise InputError(
+                option, "", "needs a recording folder; a plain video has no products and no plates"
+            )
+    _writable(to_json, annotate, report, to_csv, competition, force=force)
     mapped = parse_classes(class_map, option="--class-map")
     policy = ReviewPolicy(item_threshold, action_threshold, shopper_threshold)
     with progress_bar() as tell:
@@ -494,10 +515,28 @@ def receipts_command(
                 progress=tell, annotate=annotate, force=force, every_frame=every_frame, keep_detections=False,
             )  # fmt: skip
             names = {p.product: p.name for p in opened.catalog.values()}
+            if to_csv is not None:
+                write_receipts_csv(to_csv, seen.receipts, opened.catalog, force=force)
+            if competition is not None:
+                write_competition_receipts(competition, seen.receipts, opened.catalog, force=force)
+            if report is not None:
+                from checkout.explain import write_explanation
+
+                write_explanation(report, opened, seen, force=force, progress=tell)
     if not write_json(seen.to_dict(), to_json, force=force):
+        if explain and recording is not None:
+            from checkout.explain import explained_changes, explanation_lines
+
+            for line in explanation_lines(explained_changes(opened, seen)):
+                typer.echo(line)
         _print_receipts(seen, names)
-    if annotate is not None:
-        typer.echo(f"annotated video: {annotate}", err=True)
+    for what, path in (
+        ("annotated video", annotate),
+        ("explanation", report),
+        ("receipts", to_csv or competition),
+    ):
+        if path is not None:
+            typer.echo(f"{what}: {path}", err=True)
 
 
 @app.command("evaluate")
@@ -800,22 +839,20 @@ def print_evaluation(report: EvaluationReport) -> None:
         ("fully right receipts", f"{r.fully_right:.3f} of {r.receipts}"),
         ("sent to review", f"{r.review_rate:.3f}"),
         ("wrong and not reviewed", f"{r.escape_rate:.3f}"),
+        ("the same, reviewing the least sure 5 %", f"{r.escape_rate_at_5_percent:.3f}"),
     ):
         table.add_row(name, value)
     console.print(table)
     _print_matched(console, report)
     _print_identities(console, report)
     table = Table(title="calibration of the confidences", title_justify="left")
-    for name in ("aspect", "events", "ECE", "95 %", "Brier"):
-        table.add_column(name, justify="left" if name == "aspect" else "right")
-    for c in report.calibration:
+    for name in ("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"):
+        table.add_column(name, justify="left" if name in ("aspect", "among") else "right")
+    for c in (*report.calibration, *report.calibration_by_crowd):
         table.add_row(
-            c.aspect,
-            str(c.events),
-            f"{c.ece:.3f}",
-            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}",
-            f"{c.brier:.3f}",
-        )
+            c.aspect, c.condition or "all", str(c.events), f"{c.confidence:.3f}", f"{c.right:.3f}", f"{c.ece:.3f}",
+            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}", f"{c.brier:.3f}",
+        )  # fmt: skip
     console.print(table)
     outcomes = ", ".join(f"{count} {name}" for name, count in report.judged["outcome"].value_counts().items())
     console.print(f"outcomes: {outcomes}")

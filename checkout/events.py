@@ -130,13 +130,15 @@ class ReceiptLine:
 class Receipt:
     """What one shopper is charged for, and whether a human looks at it first.
 
-    `reasons` says, one clause each, why the sale goes to review; empty when it is charged.
+    `reasons` says, one clause each, why the sale goes to review; empty when it is charged. `confidence` is the
+    probability that all of it is right and nothing is missing, as far as carts are filled at shelves alone.
     """
 
     shopper: str
     lines: tuple[ReceiptLine, ...]
     decision: Decision = "charge"
     reasons: tuple[str, ...] = ()
+    confidence: float = 1.0
 
     @property
     def quantities(self) -> dict[str, int]:
@@ -150,6 +152,7 @@ class Receipt:
                 {"product": line.product, "quantity": line.quantity, "confidence": round(line.confidence, 4)}
                 for line in self.lines
             ],
+            "confidence": round(self.confidence, 4),
             "decision": self.decision,
             "reasons": list(self.reasons),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from checkout.cart import receipts
-from checkout.catalog import Catalog, Facing, Planogram, Product
+from checkout.catalog import Catalog, Facing, Planogram, Product, shelf_of
 from checkout.errors import InputError, nearest
 from checkout.events import Receipt, ShelfEvent, ShelfMoment, WeightStep
-from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, Nearness
+from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, FusionSettings, Nearness
 from checkout.output import new_file
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 SENSORS = ("vision", "plates")
 CONFIDENCE_FILE = Path(__file__).resolve().parents[1] / "models" / "confidence.json"
+
+FEWEST_STEPS = 3
+"""Assumed: so many weight steps tell in which unit the catalogue is."""
+KILOGRAMS_AT_MOST, SMALLEST_NOISE_G = 30.0, 5.0
+"""Assumed: what 20 kg plates may send in kilograms; and noise, grams, of which a hundredth is no load cell's."""
+UNREAD_SHARE, BESIDE_UNREAD_S = 0.5, 1.0
+"""Assumed: a moment is vision's alone when its facings are unread with this probability and no step is this near."""
 
 Progress = Callable[[str, float], None]
 
@@ -73,16 +81,20 @@ class Perceived:
         }
 
 
+Coefficients = tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class ConfidenceMap:
-    """Makes raw probabilities calibrated: per aspect, sigmoid(a + b x logit(p)) (Platt 1999).
+    """Makes raw probabilities calibrated: per aspect, sigmoid(a + b logit(p) + c log(number of shoppers)).
 
-    The default leaves them as they are.
+    Platt's map (1999) with one more term, because who did it is the less sure, the more people may be taken for
+    each other, beyond what the model knows. The default leaves the probabilities as they are.
     """
 
-    item: tuple[float, float] = (0.0, 1.0)
-    action: tuple[float, float] = (0.0, 1.0)
-    shopper: tuple[float, float] = (0.0, 1.0)
+    item: Coefficients = (0.0, 1.0, 0.0)
+    action: Coefficients = (0.0, 1.0, 0.0)
+    shopper: Coefficients = (0.0, 1.0, 0.0)
 
     @classmethod
     def load(cls, sensors: str, path: Path = CONFIDENCE_FILE) -> ConfidenceMap | None:
@@ -90,14 +102,27 @@ class ConfidenceMap:
         if not path.is_file():
             return None
         row = json.loads(path.read_text(encoding="utf-8"))["maps"].get(sensors)
-        return cls(**{k: (float(v[0]), float(v[1])) for k, v in row.items()}) if row else None
+        return cls(**{k: (float(v[0]), float(v[1]), float(v[2])) for k, v in row.items()}) if row else None
 
     def apply(self, event: ShelfEvent) -> ShelfEvent:
+        """The event with calibrated confidences; its candidates still sum to one."""
+        crowd = len(event.candidates)
+        shopper = event.shopper_confidence
+        if shopper > 0 and crowd > 1:
+            shopper = _mapped(shopper, self.shopper, crowd)
+        others = sum(p for who, p in event.candidates.items() if who != event.shopper)
+        candidates = {
+            who: shopper
+            if who == event.shopper
+            else (p / others if others else 1 / max(1, crowd - 1)) * (1 - shopper)
+            for who, p in event.candidates.items()
+        }
         return replace(
             event,
-            item_confidence=_platt(event.item_confidence, self.item),
-            action_confidence=_platt(event.action_confidence, self.action),
-            shopper_confidence=_platt(event.shopper_confidence, self.shopper),
+            item_confidence=_mapped(event.item_confidence, self.item, crowd),
+            action_confidence=_mapped(event.action_confidence, self.action, crowd),
+            shopper_confidence=shopper,
+            candidates=candidates if crowd > 1 and shopper > 0 else event.candidates,
         )
 
 
@@ -151,7 +176,34 @@ def weigh(recording: Recording, progress: Progress | None = None) -> StepResult:
 
     if progress:
         progress(f"weighing {recording.id}", 0.0)
-    return detect_steps(recording.plates)
+    weighed = detect_steps(recording.plates)
+    check_units(recording, weighed.steps)
+    return weighed
+
+
+def check_units(recording: Recording, steps: Sequence[WeightStep]) -> None:
+    """Raise `InputError` when catalogue and plates are not in one unit, by what the steps would weigh then."""
+    weights = np.array([p.weight_g for p in recording.catalog.values()])
+    folder = recording.path
+    if len(steps) >= FEWEST_STEPS and weights.max() < 0.1 * np.median([abs(s.grams) for s in steps]):
+        typical = float(np.median([abs(s.grams) for s in steps]))
+        raise InputError(
+            folder / "catalog.csv",
+            "weight_g",
+            f"no product weighs more than {weights.max():g} g, but plates step by {typical:.0f} g",
+            "the weights look like kilograms: give grams",
+        )
+    if steps:
+        return
+    loads = recording.plates
+    largest, moves = float(loads.abs().max().max()), float(loads.std().median())
+    if largest < KILOGRAMS_AT_MOST and 0 < moves < 0.01 * SMALLEST_NOISE_G < weights.min():
+        raise InputError(
+            folder / "plates.parquet",
+            "grams",
+            f"no load is over {largest:.2f} and noise is {moves:.1g}, but products weigh {np.median(weights):.0f} g",
+            "the loads look like kilograms: give grams",
+        )
 
 
 def usable_sensors(recording: Recording, sensors: Collection[str]) -> tuple[str, ...]:
@@ -226,6 +278,7 @@ def fuse(
     sensors: Collection[str] = SENSORS,
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
+    settings: FusionSettings | None = None,
 ) -> Perceived:
     """Make shelf events and receipts of what was watched and weighed; the cheap part of `perceive`.
 
@@ -251,13 +304,22 @@ def fuse(
     if how:
         warnings.append(how)
     staff = {e.shopper for e in recording.entries if e.role == "staff"}
+    people = Counter(e.shopper for e in recording.entries)
     fusion = Fusion(
-        recording.catalog, recording.planogram, shoppers or [UNKNOWN_SHOPPER], nearness, staff=staff
+        recording.catalog,
+        recording.planogram,
+        shoppers or [UNKNOWN_SHOPPER],
+        nearness,
+        settings,
+        staff=staff,
+        people=people,
     )
-    if weighed is not None:
-        explanations = [fusion.explain_step(step, moments) for step in sorted(steps, key=lambda s: s.t_s)]
+    if weighed is None:
+        alone = moments
     else:
-        explanations = [fusion.explain_moments([moment]) for moment in moments]
+        alone = unweighed_moments(recording, weighed, moments)
+        warnings += _unexplained(recording, weighed.steps, alone)
+    explanations = fusion.explain(steps, moments, alone)
     sources = "+".join(n for n, part in (("plates", weighed), ("vision", watched)) if part is not None)
     mapped = confidence or ConfidenceMap.load(sources)
     if mapped is None:
@@ -265,19 +327,75 @@ def fuse(
             f"the confidences of {sources} were never calibrated: they are the model's own probabilities"
         )
         mapped = ConfidenceMap()
-    events = tuple(sorted((mapped.apply(e) for x in explanations for e in x.events), key=lambda e: e.t_s))
+    seen_only = (
+        mapped if confidence or not alone or weighed is None else ConfidenceMap.load("vision") or mapped
+    )
+    explanations = tuple(
+        replace(x, events=tuple((mapped if x.steps else seen_only).apply(e) for e in x.events))
+        for x in explanations
+    )
+    events = tuple(sorted((e for x in explanations for e in x.events), key=lambda e: e.t_s))
     return Perceived(
         recording.id,
         events,
         receipts(shoppers, events, policy or ReviewPolicy(), staff=staff),
         steps,
         moments,
-        tuple(explanations),
+        explanations,
         sight.detections if sight else None,
         _shopper_minutes(recording, steps, sight is not None),
         tuple(dict.fromkeys(warnings)),
         watched.detector if watched else "none",
     )
+
+
+def unweighed_moments(
+    recording: Recording, weighed: StepResult, moments: Sequence[ShelfMoment]
+) -> tuple[ShelfMoment, ...]:
+    """Moments at facings whose plates could not be read just then, and that no step nearby tells more of."""
+    known = set(recording.plates.columns)
+    missing = {f.facing for f in recording.planogram.values() if not f.plates or not set(f.plates) <= known}
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for plate, start_s, end_s in weighed.unread:
+        for facing in recording.planogram.on_plate(plate):
+            spans.setdefault(facing.facing, []).append((start_s, end_s))
+
+    def blind(facing: str, moment: ShelfMoment) -> bool:
+        return facing in missing or any(
+            a <= moment.t_end_s and moment.t_start_s <= b for a, b in spans.get(facing, ())
+        )
+
+    def explained(moment: ShelfMoment) -> bool:
+        return any(
+            moment.t_start_s - BESIDE_UNREAD_S <= step.t_s <= moment.t_end_s + BESIDE_UNREAD_S
+            and any(shelf_of(f) == step.shelf and p > 0.1 for f, p in moment.facing.items())
+            for step in weighed.steps
+        )
+
+    return tuple(
+        m
+        for m in moments
+        if sum(p for f, p in m.facing.items() if blind(f, m)) > UNREAD_SHARE and not explained(m)
+    )
+
+
+def _unexplained(
+    recording: Recording, steps: Sequence[WeightStep], alone: Sequence[ShelfMoment]
+) -> list[str]:
+    """What no facing or no plate accounts for, counted, one line each."""
+    strange = [s for s in steps if not any(recording.planogram.on_plate(p) for p in s.plate_grams)]
+    found = []
+    if strange:
+        plates = sorted({p for s in strange for p in s.plate_grams})
+        found.append(
+            f"{len(strange)} weight steps on plates that planogram.yaml does not name were left out:"
+            f" {', '.join(plates[:4])}{' ...' if len(plates) > 4 else ''}"
+        )
+    if alone:
+        found.append(
+            f"{len(alone)} reaches into places whose plates could not be read: their events rest on the cameras alone"
+        )
+    return found
 
 
 def annotate_recording(
@@ -339,7 +457,7 @@ def perceive_video(
     catalog = Catalog(Product(f"item-of-{name}", 1.0, 1.0, 0.0) for name in places)
     planogram = Planogram(Facing(name, f"item-of-{name}", ()) for name in places)
     fusion = Fusion(catalog, planogram, [UNKNOWN_SHOPPER])
-    explanations = [fusion.explain_moments([moment]) for moment in sight.moments]
+    explanations = fusion.explain([], sight.moments, sight.moments)
     events = tuple(sorted((e for x in explanations for e in x.events), key=lambda e: e.t_s))
     perceived = Perceived(
         video.name,
@@ -347,7 +465,7 @@ def perceive_video(
         receipts([UNKNOWN_SHOPPER] if events else [], events, policy or ReviewPolicy()),
         (),
         sight.moments,
-        tuple(explanations),
+        explanations,
         sight.detections,
         info.frames / info.fps / 60 if info.fps else 0.0,
         tuple(warnings),
@@ -408,7 +526,8 @@ def _annotate(
         write_annotated(draft, videos, perceived.detections, perceived.events, true=true, progress=progress)
 
 
-def _platt(p: float, coefficients: tuple[float, float]) -> float:
+def _mapped(p: float, coefficients: Coefficients, shoppers: int) -> float:
     p = min(max(p, 1e-6), 1 - 1e-6)
-    a, b = coefficients
-    return float(1.0 / (1.0 + np.exp(-(a + b * np.log(p / (1 - p))))))
+    a, b, c = coefficients
+    z = a + b * np.log(p / (1 - p)) + c * np.log(max(1, shoppers))
+    return float(1.0 / (1.0 + np.exp(-z)))

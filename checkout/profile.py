@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -452,6 +452,47 @@ class ResampledProfile:
         perceived = self._outcome != OUTCOMES.index("missed")
         weights = np.where(perceived, kernel * self._doubt, 0.0)
         return weights if weights.any() else np.where(perceived, kernel, 0.0)
+
+
+class Rates(NamedTuple):
+    """Of some sales: the share that goes to review, and the share that is wrong and does not."""
+
+    review: float
+    escape: float
+
+
+def rates_of(sale: np.ndarray, judged: Judgements, thresholds: tuple[float, float, float]) -> Rates:
+    """Rates of sales whose events were judged.
+
+    Being a candidate in another's event is not counted: the profile judges each event by itself.
+
+    Args:
+        sale: number of the sale that each event belongs to, int [n].
+        thresholds: for item, action and shopper.
+    """
+    doubted = np.zeros(int(sale.max(initial=-1)) + 1, bool)
+    wrong = doubted.copy()
+    doubted[sale[(judged.confidence < np.array(thresholds)).any(axis=1)]] = True
+    wrong[sale[judged.outcome != OUTCOMES.index("right")]] = True
+    return Rates(float(doubted.mean()), float((wrong & ~doubted).mean()))
+
+
+def predicted_rates(
+    profile: PerceptionProfile,
+    sale: np.ndarray,
+    codes: np.ndarray,
+    thresholds: tuple[float, float, float],
+    rng: np.random.Generator,
+    draws: int = 200,
+) -> np.ndarray:
+    """Review and escape rate that the profile expects of sales with events under these conditions, [draws, 2].
+
+    Each draw takes another plausible version of the profile and judges every sale anew, so the spread holds both the
+    profile's own error and that of as few sales as these. Errors in a run count as those of single events.
+    """
+    unnamed = profile.judged.drop(columns=list(NAMED_COLUMNS), errors="ignore")
+    single = replace(profile, judged=unnamed)
+    return np.array([rates_of(sale, single.resample(rng).draw(codes, rng), thresholds) for _ in range(draws)])
 
 
 def pooled(profiles: Sequence[PerceptionProfile]) -> PerceptionProfile:

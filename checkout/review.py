@@ -1,20 +1,33 @@
-"""The review policy: which sales a human looks at before they are charged.
+"""The review policy: which sales a human looks at before they are charged, and what comes of it.
 
 As the public patents describe it (US 11,030,541; US 11,443,275): an event has three confidences,
 and any one under its threshold sends the sale to an associate; so does being a candidate in
-somebody else's event whose shopper is not settled.
+somebody else's event whose shopper is not settled. Thresholds may differ by aspect, and here also by
+product and by price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
 
 from checkout.errors import InputError
-from checkout.events import Decision, ShelfEvent
+from checkout.events import Decision, Receipt, ShelfEvent
 
 CANDIDATE_PROBABILITY = 0.05
 """Assumed: a shopper who may have caused an unsettled event with at least this probability is held too."""
+
+
+class Thresholds(NamedTuple):
+    """The least confidence of each aspect, 0-1, with which an event needs no review."""
+
+    item: float
+    action: float
+    shopper: float
 
 
 @dataclass(frozen=True)
@@ -22,28 +35,55 @@ class ReviewPolicy:
     """One threshold, 0-1, for each of the three confidences; an event under any of them needs a review.
 
     The defaults are assumed, not tuned.
+
+    Attributes:
+        by_product: other thresholds for events of these products.
+        from_price, prices: other thresholds where the event's units cost this much or more.
+        prices: of the products, for `from_price`.
     """
 
     item: float = 0.9
     action: float = 0.9
     shopper: float = 0.9
+    by_product: Mapping[str, Thresholds] = field(default_factory=dict)
+    from_price: Sequence[tuple[float, Thresholds]] = ()
+    prices: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("item", "action", "shopper"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
-                raise InputError(
-                    "review policy", f"{name} threshold", f"{value!r}, expected a probability from 0 to 1"
-                )
+        sets = [("", Thresholds(self.item, self.action, self.shopper))]
+        sets += [(f" of {name!r}", t) for name, t in self.by_product.items()]
+        sets += [(f" from price {price:g}", t) for price, t in self.from_price]
+        for what, thresholds in sets:
+            for name, value in thresholds._asdict().items():
+                if not 0.0 <= value <= 1.0:
+                    raise InputError(
+                        "review policy",
+                        f"{name} threshold{what}",
+                        f"{value!r}, expected a probability from 0 to 1",
+                    )
+        for price, _ in self.from_price:
+            if not (math.isfinite(price) and price >= 0):
+                raise InputError("review policy", "from_price", f"{price!r}, expected a price")
+
+    def thresholds(self, event: ShelfEvent) -> Thresholds:
+        """Those that hold for an event: its product's, else those of the highest price it reaches, else the usual."""
+        if event.product in self.by_product:
+            return self.by_product[event.product]
+        worth = event.quantity * self.prices.get(event.product, 0.0)
+        reached = [(price, t) for price, t in self.from_price if worth >= price]
+        if reached:
+            return max(reached, key=lambda row: row[0])[1]
+        return Thresholds(self.item, self.action, self.shopper)
 
     def doubts(self, event: ShelfEvent) -> tuple[str, ...]:
         """The aspects of an event that are under their threshold, said in words."""
+        least = self.thresholds(event)
         return tuple(
             f"{aspect} {confidence:.2f} < {threshold:.2f} at {event.t_s:.1f} s ({event.action} of {event.product})"
             for aspect, confidence, threshold in (
-                ("item", event.item_confidence, self.item),
-                ("action", event.action_confidence, self.action),
-                ("shopper", event.shopper_confidence, self.shopper),
+                ("item", event.item_confidence, least.item),
+                ("action", event.action_confidence, least.action),
+                ("shopper", event.shopper_confidence, least.shopper),
             )
             if confidence < threshold
         )
@@ -54,10 +94,36 @@ class ReviewPolicy:
         for event in events:
             if event.shopper == shopper:
                 reasons.extend(self.doubts(event))
-            elif event.shopper_confidence < self.shopper:
+            elif event.shopper_confidence < self.thresholds(event).shopper:
                 probability = event.candidates.get(shopper, 0.0)
                 if probability >= CANDIDATE_PROBABILITY:
                     reasons.append(
                         f"may have made the {event.action} of {event.product} at {event.t_s:.1f} s ({probability:.2f})"
                     )
         return ("review" if reasons else "charge"), tuple(reasons)
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """A human who looks at sales.
+
+    Attributes:
+        accuracy: probability that a reviewed receipt comes out right; assumed.
+        seconds: of work for each event that was doubtful; assumed.
+    """
+
+    accuracy: float = 0.98
+    seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.accuracy <= 1.0:
+            raise InputError("reviewer", "accuracy", f"{self.accuracy!r}, expected a probability from 0 to 1")
+        if not self.seconds >= 0.0:
+            raise InputError("reviewer", "seconds", f"{self.seconds!r}, expected seconds, none or more")
+
+    def reviewed(self, receipt: Receipt, true: Receipt, rng: np.random.Generator) -> tuple[Receipt, float]:
+        """The receipt after a human saw it, if one does, and the seconds that took."""
+        if receipt.decision == "charge":
+            return receipt, 0.0
+        seconds = self.seconds * max(1, len(receipt.reasons))
+        return (true if rng.uniform() < self.accuracy else receipt), seconds

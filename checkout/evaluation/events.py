@@ -183,6 +183,7 @@ def _row(recording: str, item: Judged, grey_level: float) -> dict[str, Any]:
         "perceived_quantity": said.quantity if said else 0,
         "perceived_shopper": said.shopper if said else "",
         "perceived_facing": said.facing if said else "",
+        "shoppers": max(1, len(said.candidates)) if said else 0,
         "item_confidence": said.item_confidence if said else np.nan,
         "action_confidence": said.action_confidence if said else np.nan,
         "shopper_confidence": said.shopper_confidence if said else np.nan,

@@ -82,13 +82,14 @@ def _write_report(folder: Path, report: EvaluationReport, progress: Progress | N
         _head(report), _events(report), _matched(report), _conditions(report), _sight(report), _identities(report),
         _calibration(report), _receipts(report), _gallery(shown), _provenance(report),
     ]  # fmt: skip
-    (folder / "index.html").write_text(_page("Evaluation", sections), encoding="utf-8")
+    (folder / "index.html").write_text(page("Evaluation", sections), encoding="utf-8")
 
 
-def _page(title: str, sections: Iterable[str]) -> str:
+def page(title: str, sections: Iterable[str], style: str = "") -> str:
+    """One HTML document that loads nothing from elsewhere."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+        f'content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{STYLE}{style}</style></head>'
         f"<body><main>{''.join(sections)}</main></body></html>"
     )
 
@@ -105,7 +106,7 @@ def _comparison(reports: Sequence[EvaluationReport]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name, _ in _headlines(reports[0]))
     table = f'<div class="wide front"><table><tr><th class="l">sensors</th>{head}</tr>{"".join(rows)}</table></div>'
     text = f"{_recordings(reports[0])}, watched and weighed once; each set of sensors has its own page."
-    return _page("Evaluation", [f"<h1>Evaluation by sensors</h1><p>{escape(text)}</p>", table])
+    return page("Evaluation", [f"<h1>Evaluation by sensors</h1><p>{escape(text)}</p>", table])
 
 
 def _headlines(report: EvaluationReport) -> list[tuple[str, str]]:
@@ -259,14 +260,21 @@ def _calibration(report: EvaluationReport) -> str:
     if not report.calibration:
         return ""
     rows = [
-        (c.aspect, str(c.events), _share(c.ece), _interval(c.ece_ci95), _share(c.brier))
-        for c in report.calibration
+        (
+            c.aspect,
+            c.condition or "all",
+            str(c.events),
+            *map(_share, (c.confidence, c.right, c.ece)),
+            _interval(c.ece_ci95),
+            _share(c.brier),
+        )
+        for c in (*report.calibration, *report.calibration_by_crowd)
     ]
     return _section(
         "Confidences",
         "A confidence of 0.9 should be right nine times in ten: points on the dashed line. Bins hold equally many "
         "events; bars are 95 % intervals.",
-        _table(("aspect", "events", "ECE", "95 %", "Brier"), rows),
+        _table(("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"), rows),
         _box(plots.reliability(report.calibration)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,23 @@ def product_matrix(confusions: Sequence[ProductConfusion]) -> str:
     axes.tick_params(length=0, colors=INK)
     for side in axes.spines.values():
         side.set_color(LINE)
+    return _svg(figure)
+
+
+def plate_plot(
+    t_s: np.ndarray, plates: Mapping[str, np.ndarray], total: np.ndarray, events_s: Sequence[float]
+) -> str:
+    """Loads [n] in time of single plates and of a facing's together, grams, with the times of its events."""
+    figure, axes = _figure(7.2, 2.3)
+    for plate, grams in plates.items():
+        axes.plot(t_s, grams, lw=0.9, color=SOFT, alpha=0.6)
+        axes.annotate(plate.rsplit(".", 1)[1], (t_s[-1], grams[-1]), fontsize=7, color=SOFT)
+    axes.plot(t_s, total, lw=1.8, color=COLOURS[0])
+    for at in events_s:
+        axes.axvline(at, color=COLOURS[1], lw=1.2, ls="--")
+    _style(axes, "seconds", "grams")
+    axes.set_xlim(float(t_s[0]), float(t_s[-1]))
+    axes.autoscale(axis="y")
     return _svg(figure)
 
 

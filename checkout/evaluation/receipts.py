@@ -8,6 +8,7 @@ Association accuracy is right units / units on receipts.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class ReceiptScores:
         receipts: how many receipts (one a shopper).
         review_rate: share of them that go to review.
         escape_rate: share of them that are wrong and charged without a review.
+        escape_rate_at_5_percent: the same, if the 5 % whose contents are least sure went to review instead.
     """
 
     unit_f1: float
@@ -35,6 +37,7 @@ class ReceiptScores:
     receipts: int
     review_rate: float
     escape_rate: float
+    escape_rate_at_5_percent: float
 
 
 @dataclass
@@ -44,13 +47,14 @@ class ReceiptMetric:
     _f1: list[float] = field(default_factory=list)
     _right_units: int = 0
     _billed_units: int = 0
-    _receipts: list[tuple[bool, bool]] = field(default_factory=list)
+    _receipts: list[tuple[bool, bool, float]] = field(default_factory=list)
 
     def update(self, true: Sequence[Receipt], perceived: Sequence[Receipt]) -> None:
         """Add one case."""
         want = {r.shopper: Counter(r.quantities) for r in true}
         got = {r.shopper: Counter(r.quantities) for r in perceived}
         decision = {r.shopper: r.decision for r in perceived}
+        sure = {r.shopper: r.confidence for r in perceived}
         shoppers = [*want, *(s for s in got if s not in want)]
         right = billed = truth = 0
         for shopper in shoppers:
@@ -59,7 +63,7 @@ class ReceiptMetric:
             billed += g.total()
             truth += w.total()
             if shopper in want or g:
-                self._receipts.append((w == g, decision.get(shopper) == "review"))
+                self._receipts.append((w == g, decision.get(shopper) == "review", sure.get(shopper, 1.0)))
         self._f1.append(2 * right / (billed + truth) if billed + truth else 1.0)
         self._right_units += right
         self._billed_units += billed
@@ -69,9 +73,16 @@ class ReceiptMetric:
         return ReceiptScores(
             unit_f1=sum(self._f1) / max(1, len(self._f1)),
             association_accuracy=self._right_units / self._billed_units if self._billed_units else None,
-            fully_right=sum(right for right, _ in self._receipts) / n,
+            fully_right=sum(right for right, _, _ in self._receipts) / n,
             cases_fully_right=sum(f == 1.0 for f in self._f1) / max(1, len(self._f1)),
             receipts=len(self._receipts),
-            review_rate=sum(reviewed for _, reviewed in self._receipts) / n,
-            escape_rate=sum(not right and not reviewed for right, reviewed in self._receipts) / n,
+            review_rate=sum(reviewed for _, reviewed, _ in self._receipts) / n,
+            escape_rate=sum(not right and not reviewed for right, reviewed, _ in self._receipts) / n,
+            escape_rate_at_5_percent=self.escape_rate_at(0.05),
         )
+
+    def escape_rate_at(self, review_share: float) -> float:
+        """Share of receipts that are wrong and not reviewed when this share, the least sure, is reviewed."""
+        by_doubt = sorted(self._receipts, key=lambda row: row[2])
+        charged = by_doubt[math.ceil(review_share * len(by_doubt)) :]
+        return sum(not right for right, _, _ in charged) / max(1, len(by_doubt))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from checkout.errors import InputError
-from checkout.evaluation.calibration import Calibration, calibration_of
+from checkout.evaluation.calibration import Calibration, calibration_by_crowd, calibration_of
 from checkout.evaluation.conditions import ConditionScore, by_condition, grey_level
 from checkout.evaluation.confusions import (
     Accuracy,
@@ -70,6 +70,7 @@ class EvaluationReport:
     conditions: list[ConditionScore]
     receipts: ReceiptScores
     calibration: list[Calibration]
+    calibration_by_crowd: list[Calibration]
     judged: pd.DataFrame
     identities: list[IdentityScore]
     naming: NamingScore | None
@@ -111,7 +112,7 @@ class EvaluationReport:
                     **{k: v for k, v in vars(c).items() if k != "reliability"},
                     "reliability": c.reliability.to_dict("list"),
                 }
-                for c in self.calibration
+                for c in (*self.calibration, *self.calibration_by_crowd)
             ],
             "identities": [asdict(i) for i in self.identities],
             "naming": asdict(self.naming) if self.naming else None,
@@ -298,6 +299,7 @@ class _Judge:
             conditions=by_condition(judged),
             receipts=self._receipts.compute(),
             calibration=calibration_of(judged),
+            calibration_by_crowd=calibration_by_crowd(judged),
             judged=judged,
             identities=self._identities.compute(),
             naming=self._identities.naming(),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,18 @@ CLIP_G = 20_000.0
 """Published: plates are rated 20 kg (AutoCheckout competition)."""
 LONGEST_HOLE_S = 3.0
 """Assumed: a longer gap in a shelf's samples starts a new stretch."""
+UNREAD_S = 0.8
+"""Assumed: a step may be lost in a longer hole in a plate's samples."""
 STUCK_S = 3.0
 """Assumed: a plate that made noise and then repeats one value for longer is stuck; its last values are not read."""
+
+
+class Unread(NamedTuple):
+    """A time in which a plate said nothing that can be used, seconds."""
+
+    plate: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,26 @@ def shelf_stretches(plates: pd.DataFrame) -> tuple[list[ShelfStretch], list[str]
                 ShelfStretch(shelf, tuple(names), 1 / pause, *_even(t_s[rows], grams[rows], pause))
             )
     return stretches, warnings
+
+
+def unread(stretches: Sequence[ShelfStretch], longest_s: float = UNREAD_S) -> list[Unread]:
+    """When plates could not be read for longer than some seconds."""
+    found = []
+    ends: dict[str, float] = {}
+    for stretch in stretches:
+        begin_s = float(stretch.t_s[0])
+        last_s = ends.get(stretch.shelf, begin_s)
+        if begin_s - last_s > longest_s:
+            found += [Unread(plate, last_s, begin_s) for plate in stretch.plates]
+        ends[stretch.shelf] = float(stretch.t_s[-1])
+        for column, plate in enumerate(stretch.plates):
+            lost = np.isnan(stretch.grams[:, column])
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(int)))
+            for first, last in edges.reshape(-1, 2).tolist():
+                start_s, end_s = float(stretch.t_s[first]), float(stretch.t_s[last - 1])
+                if end_s - start_s > longest_s:
+                    found.append(Unread(plate, start_s, end_s))
+    return found
 
 
 def _without_doubtful(names: list[str], t_s: np.ndarray, grams: np.ndarray, stuck: int) -> list[str]:

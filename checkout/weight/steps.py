@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from checkout.events import WeightStep
-from checkout.weight.plates import CLIP_G, shelf_stretches
+from checkout.weight.plates import CLIP_G, Unread, shelf_stretches, unread
 
 WALK_G = 0.12
 """Measured: random walk of a plate, grams per square root of a second (checkout/weight/noise.py)."""
@@ -104,10 +104,11 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The steps in time order, and what was doubtful about the plates."""
+    """The steps in time order, what was doubtful about the plates, and when which of them could not be read."""
 
     steps: tuple[WeightStep, ...]
     warnings: tuple[str, ...]
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -616,4 +617,5 @@ def detect_steps(plates: pd.DataFrame, settings: StepSettings | None = None) -> 
         detector = ShelfStepDetector(stretch.shelf, stretch.plates, stretch.rate_hz, settings)
         steps += detector.update(stretch.t_s, stretch.grams)
         steps += detector.flush()
-    return StepResult(tuple(sorted(steps, key=lambda s: s.t_s)), tuple(warnings))
+    lost = tuple(unread(stretches))
+    return StepResult(tuple(sorted(steps, key=lambda s: s.t_s)), tuple(warnings), lost)

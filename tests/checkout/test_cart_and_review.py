@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from checkout.cart import Carts, receipts
 from checkout.errors import InputError
-from checkout.events import Action, ShelfEvent
-from checkout.review import ReviewPolicy
+from checkout.events import Action, Receipt, ReceiptLine, ShelfEvent
+from checkout.review import Reviewer, ReviewPolicy, Thresholds
 
 POLICY = ReviewPolicy(item=0.9, action=0.8, shopper=0.7)
 
@@ -87,3 +88,86 @@ def test_a_stricter_policy_never_reviews_less(sures: list[float], a: float, b: f
 def test_a_threshold_outside_0_to_1_is_refused() -> None:
     with pytest.raises(InputError, match="item threshold"):
         ReviewPolicy(item=1.2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["pick", "put_back"]), st.integers(1, 3), st.floats(0, 1), st.floats(0, 1)),
+        max_size=12,
+    )
+)
+def test_a_carts_posterior_sums_to_one(moves: list[tuple[Action, int, float, float]]) -> None:
+    carts = Carts()
+    for action, quantity, sure, anna in moves:
+        carts.add(
+            ShelfEvent(
+                0.0,
+                action,
+                "cola",
+                quantity,
+                "anna",
+                item_confidence=sure,
+                candidates={"anna": anna, "ben": 1 - anna},
+            )
+        )
+    for who in ("anna", "ben"):
+        belief = carts.posterior(who, "cola")
+        assert belief.sum() == pytest.approx(1.0)
+        assert (belief >= 0).all()
+
+
+def test_a_line_is_as_sure_as_its_only_event() -> None:
+    sure = event(item_confidence=0.9, action_confidence=0.8, shopper_confidence=0.7)
+    (receipt,) = receipts(["anna"], [sure], POLICY)
+    assert receipt.lines[0].confidence == pytest.approx(0.9 * 0.8 * 0.7)
+    assert receipt.confidence == pytest.approx(receipt.lines[0].confidence)
+
+
+def test_a_put_back_says_that_somebody_held_what_came_back() -> None:
+    """Whether anna took the cola was unsure; that she put it back leaves little doubt that her cart is empty."""
+    taken, back = event(shopper_confidence=0.6), event("put_back", t_s=2.0)
+    (receipt,) = receipts(["anna"], [taken, back], POLICY)
+    assert receipt.lines == ()
+    assert receipt.confidence == pytest.approx(1.0)
+
+
+def test_a_missing_unit_lowers_the_receipts_confidence_of_whoever_may_have_it() -> None:
+    taken = ShelfEvent(
+        1.0, "pick", "cola", 1, "anna", shopper_confidence=0.6, candidates={"anna": 0.6, "ben": 0.4}
+    )
+    by_shopper = {r.shopper: r for r in receipts(["anna", "ben", "cleo"], [taken], POLICY)}
+    assert by_shopper["ben"].confidence == pytest.approx(0.6)
+    assert by_shopper["cleo"].confidence == 1.0
+
+
+def test_thresholds_differ_by_product_and_by_price() -> None:
+    strict, lax = Thresholds(0.99, 0.99, 0.99), Thresholds(0.1, 0.1, 0.1)
+    policy = ReviewPolicy(
+        by_product={"cola": lax},
+        from_price=((20.0, strict),),
+        prices={"cola": 500.0, "wine": 12.0, "gum": 1.0},
+    )
+
+    def decided(product: str, quantity: int, sure: float) -> str:
+        one = ShelfEvent(1.0, "pick", product, quantity, "anna", item_confidence=sure)
+        return policy.decide("anna", [one])[0]
+
+    assert decided("cola", 1, 0.5) == "charge"
+    assert decided("wine", 1, 0.95) == "charge"
+    assert decided("wine", 2, 0.95) == "review"
+    assert decided("gum", 2, 0.95) == "charge"
+    with pytest.raises(InputError, match="item threshold of 'cola'"):
+        ReviewPolicy(by_product={"cola": Thresholds(2.0, 0.5, 0.5)})
+
+
+def test_a_reviewer_costs_time_and_is_not_always_right() -> None:
+    wrong = Receipt("anna", (ReceiptLine("cola", 2, 0.4),), "review", ("a", "b"))
+    true = Receipt("anna", (ReceiptLine("cola", 1, 1.0),))
+    rng = np.random.default_rng(0)
+    seen = [Reviewer(0.9, 20.0).reviewed(wrong, true, rng) for _ in range(2000)]
+    assert np.mean([r.quantities == true.quantities for r, _ in seen]) == pytest.approx(0.9, abs=0.03)
+    assert {seconds for _, seconds in seen} == {40.0}
+    charged = Receipt("anna", wrong.lines)
+    assert Reviewer().reviewed(charged, true, rng) == (charged, 0.0)
+    with pytest.raises(InputError, match="accuracy"):
+        Reviewer(accuracy=1.5)

@@ -62,7 +62,7 @@ def test_a_stricter_policy_only_adds_reviews(weighed: Recording) -> None:
 
 def test_the_confidence_map_is_applied(weighed: Recording) -> None:
     plain = perceive(weighed, confidence=ConfidenceMap())
-    modest = perceive(weighed, confidence=ConfidenceMap(item=(0.0, 0.5)))
+    modest = perceive(weighed, confidence=ConfidenceMap(item=(0.0, 0.5, 0.0)))
     for a, b in zip(plain.events, modest.events, strict=True):
         assert (a.product, a.t_s) == (b.product, b.t_s)
         assert b.item_confidence <= a.item_confidence

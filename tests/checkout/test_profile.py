@@ -10,8 +10,17 @@ import pandas as pd
 import pytest
 
 from checkout.errors import InputError
-from checkout.profile import CELLS, OUTCOMES, Cell, PerceptionProfile
-from tests.conftest import make_profile
+from checkout.profile import (
+    CELLS,
+    CONFIDENCES,
+    OUTCOMES,
+    Cell,
+    Judgements,
+    PerceptionProfile,
+    predicted_rates,
+    rates_of,
+)
+from tests.conftest import PROJECT, make_profile
 
 SOME_CELLS = [
     Cell.of(a, q, n, k) for a in ("pick", "put_back") for q in (1, 3) for n in (0, 1, 5) for k in (0, 2)
@@ -200,3 +209,44 @@ def test_a_faulty_file_is_named(
 
 def test_outcomes_are_the_ones_of_the_design() -> None:
     assert set(OUTCOMES) == {"right", "missed", "wrong_product", "wrong_quantity", "wrong_shopper"}
+
+
+def sales_of(table: pd.DataFrame, size: int = 2) -> tuple[np.ndarray, np.ndarray, Judgements]:
+    """Judged events as sales of some events each, within their recordings: sale, conditions, what was made of them."""
+    place = table.groupby("recording").cumcount()
+    length = table.groupby("recording")["recording"].transform("size")
+    table = table[place < length // size * size]
+    sale = pd.factorize(
+        table["recording"] + "/" + (table.groupby("recording").cumcount() // size).astype(str)
+    )[0]
+    conditions = table[["action", "quantity", "people_near", "look_alikes"]]
+    codes = np.array([Cell.of(*row).code for row in conditions.itertuples(index=False, name=None)])
+    outcome = np.array([OUTCOMES.index(o) for o in table["outcome"]])
+    return sale, codes, Judgements(outcome, table[list(CONFIDENCES)].to_numpy(float))
+
+
+def half(profile: PerceptionProfile, which: int) -> PerceptionProfile:
+    """The profile of every other recording."""
+    names = sorted(profile.judged["recording"].unique())[which::2]
+    rows = profile.judged[profile.judged["recording"].isin(names)].reset_index(drop=True)
+    ghosts = profile.phantoms[profile.phantoms["recording"].isin(names)].reset_index(drop=True)
+    return PerceptionProfile(profile.detector, (), rows, ghosts, 0.5 * profile.shopper_minutes)
+
+
+def in_interval(
+    fitted: PerceptionProfile, others: pd.DataFrame, thresholds: tuple[float, float, float]
+) -> list[bool]:
+    sale, codes, judged = sales_of(others)
+    rates = predicted_rates(fitted, sale, codes, thresholds, np.random.default_rng(5))
+    low, high = np.quantile(rates, [0.025, 0.975], axis=0)
+    return [a <= rate <= b for rate, a, b in zip(rates_of(sale, judged, thresholds), low, high, strict=True)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_half_of_the_shipped_recordings_predicts_the_other(which: int) -> None:
+    """Review and escape rate, at thresholds that review some of the sales."""
+    shipped = PerceptionProfile.load(PROJECT / "models" / "profile.json")
+    thresholds = (0.6, 0.6, 0.6)
+    review, escape = in_interval(half(shipped, which), half(shipped, 1 - which).judged, thresholds)
+    assert review
+    assert escape

@@ -6,13 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from checkout.evaluation.calibration import calibration_of, expected_calibration_error, fit_confidence
+from checkout.evaluation.calibration import (
+    calibration_by_crowd,
+    calibration_of,
+    expected_calibration_error,
+    fit_confidence,
+)
 from checkout.events import ShelfEvent
 
 
-def table(stated: np.ndarray, right: np.ndarray) -> pd.DataFrame:
+def table(
+    stated: np.ndarray, right: np.ndarray, *, shoppers: int | np.ndarray = 2, near: int | np.ndarray = 1
+) -> pd.DataFrame:
     return pd.DataFrame(
-        {"outcome": "right"}
+        {"outcome": "right", "recording": "one", "shoppers": shoppers, "people_near": near}
         | {f"{a}_confidence": stated for a in ("item", "action", "shopper")}
         | {f"{a}_right": right for a in ("item", "action", "shopper")},
         index=range(len(stated)),
@@ -51,3 +58,41 @@ def test_a_perfect_record_does_not_become_certainty() -> None:
     confidence = fit_confidence(table(stated, np.ones(60, bool)))
     mapped = confidence.apply(ShelfEvent(0.0, "pick", "x", 1, "a", item_confidence=0.95)).item_confidence
     assert 0.9 < mapped < 0.999
+
+
+def test_crowding_that_the_model_does_not_know_lowers_the_shoppers_confidence() -> None:
+    rng = np.random.default_rng(2)
+    stated, crowd = np.full(3000, 0.9), rng.integers(2, 7, 3000)
+    right = rng.uniform(size=3000) < 1.1 - 0.1 * crowd
+    confidence = fit_confidence(table(stated, right, shoppers=crowd))
+
+    def sure(shoppers: int) -> float:
+        candidates = {"a": 0.9} | {f"b{i}": 0.1 / (shoppers - 1) for i in range(shoppers - 1)}
+        event = ShelfEvent(0.0, "pick", "x", 1, "a", shopper_confidence=0.9, candidates=candidates)
+        mapped = confidence.apply(event)
+        assert sum(mapped.candidates.values()) == pytest.approx(1.0)
+        return mapped.shopper_confidence
+
+    assert sure(2) > sure(4) > sure(6)
+    assert sure(6) == pytest.approx(0.5, abs=0.12)
+
+
+def test_crowds_are_judged_apart() -> None:
+    near = np.repeat([1, 3], 200)
+    right = np.concatenate([np.ones(200), np.repeat([0.0, 1.0], 100)])
+    found = {
+        c.condition: c
+        for c in calibration_by_crowd(table(np.full(400, 0.95), right, near=near))
+        if c.aspect == "item"
+    }
+    assert found["0-1 people near"].ece == pytest.approx(0.05)
+    assert found["3 or more people near"].ece > 0.4
+    assert found["3 or more people near"].confidence > found["3 or more people near"].right + 0.4
+
+
+def test_the_interval_draws_recordings_because_their_errors_come_together() -> None:
+    rng = np.random.default_rng(3)
+    rows = table(np.full(400, 0.75), np.repeat(rng.permutation([1.0] * 6 + [0.0] * 2), 50))
+    apart = rows.assign(recording=np.repeat([str(i) for i in range(8)], 50))
+    alone, together = (calibration_of(t, resamples=200)[0].ece_ci95 for t in (rows, apart))
+    assert together[1] - together[0] > alone[1] - alone[0]

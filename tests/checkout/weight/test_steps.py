@@ -260,3 +260,17 @@ def test_doubtful_plates_are_named() -> None:
     warnings = " ".join(detect_steps(signal).warnings)
     assert "g1.s1.p3 is silent" in warnings
     assert "g1.s1.p7 reaches its 20 kg limit" in warnings
+
+
+def test_a_long_stream_is_held_for_some_seconds_only() -> None:
+    """Three minutes in chunks of a second, with a step in each: samples and memory of steps do not grow."""
+    detector = ShelfStepDetector("g1.s1", PLATES, 60.0)
+    signal, found, held = idle(60.0, seed=9).to_numpy(), 0, []
+    for second in range(180):
+        chunk = signal[second % 60 * 60 : (second % 60 + 1) * 60].copy()
+        chunk[:, 5] += 300.0 * (second // 20 % 2)
+        found += len(detector.update(second + np.arange(60) / 60.0, chunk))
+        held.append((len(detector._t), len(detector._found)))
+    assert max(samples for samples, _ in held) <= 18 * 60
+    assert max(known for _, known in held) <= 3
+    assert found >= 7

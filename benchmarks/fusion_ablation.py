@@ -1,0 +1,147 @@
+"""What each sensor and each part of the fusion is worth, and which behaviours still go wrong.
+
+python -m benchmarks.fusion_ablation RECORDING [RECORDING ...] [--keep FOLDER]
+
+Every recording is watched once (minutes) and weighed once, then fused in each of the ways. With `--keep`, what was
+watched stays in a folder and is not watched again. Fusing is timed on the processor's clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from checkout.evaluation.events import EventMetric, judge_events
+from checkout.evaluation.receipts import ReceiptMetric
+from checkout.fusion import FusionSettings
+from checkout.pipeline import Watched, fuse, watch, weigh
+from checkout.recording import Recording
+from checkout.weight.steps import StepResult
+
+BOTH = ("vision", "plates")
+WAYS: dict[str, tuple[tuple[str, ...], FusionSettings]] = {
+    "vision alone": (("vision",), FusionSettings()),
+    "plates alone": (("plates",), FusionSettings()),
+    "both": (BOTH, FusionSettings()),
+    "both, misplaced and own weights forgotten": (BOTH, FusionSettings(follow_units=False)),
+    "both, greedy": (BOTH, FusionSettings(joint=False)),
+    "both, no swaps expected": (BOTH, FusionSettings(swap=1e-6)),
+    "both, two hands at one time": (BOTH, FusionSettings(one_hand=1.0)),
+    "both, no overlapping steps": (BOTH, FusionSettings(overlap_s=0.0)),
+}
+WINNER: Mapping[str, str] = {
+    "swap": "0.50-0.67 (same-weight products swapped)",
+    "same_facing": "0.67 (two people take one product at once)",
+    "slow": "0.29-0.33 (slow or held picks)",
+    "neighbours": "0.83 (very close people)",
+    "misplace": "0.80 (misplaced, close weight)",
+    "pick_misplaced": "0.80 (misplaced, close weight)",
+}
+"""Published: F1 of whole cases of the AutoCheckout competition's winner; not of single events as the other columns."""
+
+
+@dataclass
+class Way:
+    """Scores of one way of fusing."""
+
+    events: EventMetric = field(default_factory=EventMetric)
+    receipts: ReceiptMetric = field(default_factory=ReceiptMetric)
+    seconds: float = 0.0
+    found: int = 0
+    judged: list[tuple[str, bool, bool]] = field(default_factory=list)
+
+    def update(
+        self, recording: Recording, watched: Watched | None, weighed: StepResult | None, name: str
+    ) -> None:
+        """Fuse one recording in the way of this name."""
+        sensors, settings = WAYS[name]
+        vision, plates = "vision" in sensors, "plates" in sensors
+        started = time.process_time()
+        seen = fuse(
+            recording,
+            watched if vision else None,
+            weighed if plates else None,
+            sensors=sensors,
+            settings=settings,
+        )
+        self.seconds += time.process_time() - started
+        self.found += len(seen.events)
+        truth = recording.truth
+        self.events.update(truth.events, seen.events)
+        self.receipts.update(truth.receipts, seen.receipts)
+        for item in judge_events(truth.events, seen.events):
+            if item.true is not None:
+                behaviour = str(item.true.conditions.get("behaviour", "plain"))
+                self.judged.append(
+                    (behaviour, item.outcome in ("right", "wrong_shopper"), item.outcome == "right")
+                )
+
+    def row(self) -> dict[str, float]:
+        f1 = {e.kind: e.f1 for e in self.events.compute() if e.tolerance_s == 0.5}
+        receipts = self.receipts.compute()
+        return {
+            "event F1": f1["event"],
+            "with quantity, shopper": f1["event, quantity and shopper"],
+            "unit F1": receipts.unit_f1,
+            "association": receipts.association_accuracy or 0.0,
+            "receipts right": receipts.fully_right,
+            "ms an event": 1000 * self.seconds / max(1, self.found),
+        }
+
+
+def watched_once(recording: Recording, keep: Path | None) -> Watched:
+    """What the cameras show, from the folder where it was kept."""
+    file = keep / f"{recording.id}.pickle" if keep else None
+    if file is not None and file.is_file():
+        kept: Watched = pickle.loads(file.read_bytes())
+        return kept
+    found = watch(recording)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        small = replace(found, sight=replace(found.sight, detections=None))
+        file.write_bytes(pickle.dumps(small))
+    return found
+
+
+def study(recordings: Sequence[Recording], keep: Path | None = None) -> dict[str, Way]:
+    """Fuse every recording in every way."""
+    ways = {name: Way() for name in WAYS}
+    for recording in recordings:
+        watched, weighed = watched_once(recording, keep), weigh(recording)
+        _ = recording.catalog, recording.planogram, recording.truth
+        for name, way in ways.items():
+            way.update(recording, watched, weighed, name)
+    return ways
+
+
+def behaviours(way: Way) -> pd.DataFrame:
+    """Share of true events of each behaviour with action, product and quantity right, and with the shopper too."""
+    table = pd.DataFrame(way.judged, columns=["behaviour", "contents", "all"])
+    found = table.groupby("behaviour").agg(
+        events=("all", "size"), contents=("contents", "mean"), all=("all", "mean")
+    )
+    found["winner's case F1"] = [WINNER.get(str(name), "") for name in found.index]
+    return found.sort_values("events", ascending=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recordings", type=Path, nargs="+")
+    parser.add_argument("--keep", type=Path, help="folder for what was watched")
+    args = parser.parse_args()
+    ways = study([Recording.open(path) for path in args.recordings], args.keep)
+    print(pd.DataFrame({name: way.row() for name, way in ways.items()}).T.round(3).to_string())
+    print()
+    print(behaviours(ways["both"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
