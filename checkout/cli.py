@@ -800,6 +800,8 @@ def print_evaluation(report: EvaluationReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from checkout.review import Reviewer
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
@@ -839,7 +841,12 @@ def print_evaluation(report: EvaluationReport) -> None:
         ("fully right receipts", f"{r.fully_right:.3f} of {r.receipts}"),
         ("sent to review", f"{r.review_rate:.3f}"),
         ("wrong and not reviewed", f"{r.escape_rate:.3f}"),
-        ("the same, reviewing the least sure 5 %", f"{r.escape_rate_at_5_percent:.3f}"),
+        (
+            f"wrong after review by a human who is right in {Reviewer().accuracy:.0%}",
+            f"{r.wrong_after_review:.3f}",
+        ),
+        ("the human's seconds a receipt", f"{r.review_s:.0f}"),
+        ("wrong and not reviewed, reviewing the least sure 5 %", f"{r.escape_rate_at_5_percent:.3f}"),
     ):
         table.add_row(name, value)
     console.print(table)

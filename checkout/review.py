@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from checkout.errors import InputError
 from checkout.events import Decision, Receipt, ShelfEvent
 
@@ -121,9 +119,6 @@ class Reviewer:
         if not self.seconds >= 0.0:
             raise InputError("reviewer", "seconds", f"{self.seconds!r}, expected seconds, none or more")
 
-    def reviewed(self, receipt: Receipt, true: Receipt, rng: np.random.Generator) -> tuple[Receipt, float]:
-        """The receipt after a human saw it, if one does, and the seconds that took."""
-        if receipt.decision == "charge":
-            return receipt, 0.0
-        seconds = self.seconds * max(1, len(receipt.reasons))
-        return (true if rng.uniform() < self.accuracy else receipt), seconds
+    def work_s(self, receipt: Receipt) -> float:
+        """Seconds that a receipt takes: none when it is charged without a look."""
+        return 0.0 if receipt.decision == "charge" else self.seconds * max(1, len(receipt.reasons))

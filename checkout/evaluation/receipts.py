@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from checkout.events import Receipt
+from checkout.review import Reviewer
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class ReceiptScores:
         receipts: how many receipts (one a shopper).
         review_rate: share of them that go to review.
         escape_rate: share of them that are wrong and charged without a review.
-        escape_rate_at_5_percent: the same, if the 5 % whose contents are least sure went to review instead.
+        wrong_after_review: share that is wrong in the end, by a reviewer who is right as often as `Reviewer` says.
+        review_s: the reviewer's seconds, a receipt.
+        escape_rate_at_5_percent: the escape rate, if the 5 % whose contents are least sure went to review instead.
     """
 
     unit_f1: float
@@ -37,6 +40,8 @@ class ReceiptScores:
     receipts: int
     review_rate: float
     escape_rate: float
+    wrong_after_review: float
+    review_s: float
     escape_rate_at_5_percent: float
 
 
@@ -44,9 +49,11 @@ class ReceiptScores:
 class ReceiptMetric:
     """Collects cases (recordings), then scores all of them."""
 
+    reviewer: Reviewer = field(default_factory=Reviewer)
     _f1: list[float] = field(default_factory=list)
     _right_units: int = 0
     _billed_units: int = 0
+    _review_s: float = 0.0
     _receipts: list[tuple[bool, bool, float]] = field(default_factory=list)
 
     def update(self, true: Sequence[Receipt], perceived: Sequence[Receipt]) -> None:
@@ -64,6 +71,7 @@ class ReceiptMetric:
             truth += w.total()
             if shopper in want or g:
                 self._receipts.append((w == g, decision.get(shopper) == "review", sure.get(shopper, 1.0)))
+        self._review_s += sum(self.reviewer.work_s(r) for r in perceived)
         self._f1.append(2 * right / (billed + truth) if billed + truth else 1.0)
         self._right_units += right
         self._billed_units += billed
@@ -78,6 +86,12 @@ class ReceiptMetric:
             receipts=len(self._receipts),
             review_rate=sum(reviewed for _, reviewed, _ in self._receipts) / n,
             escape_rate=sum(not right and not reviewed for right, reviewed, _ in self._receipts) / n,
+            wrong_after_review=sum(
+                0 if right else (1 - self.reviewer.accuracy if reviewed else 1)
+                for right, reviewed, _ in self._receipts
+            )
+            / n,
+            review_s=self._review_s / n,
             escape_rate_at_5_percent=self.escape_rate_at(0.05),
         )
 
