@@ -78,7 +78,9 @@ class Engine:
                     f"start some: dask worker {self.scheduler}",
                 ) from None
             with parallel_config(_reporting_backend()(client=client), n_jobs=-1):
-                results = Parallel(return_as="generator_unordered")(delayed(function)(*job) for job in jobs)
+                # Twice joblib's default, for workers that come later.
+                parallel = Parallel(return_as="generator_unordered", pre_dispatch="4 * n_jobs")
+                results = parallel(delayed(function)(*job) for job in jobs)
             try:
                 yield from _until_closed(results)
             except ModuleNotFoundError as error:
@@ -114,13 +116,18 @@ def _until_closed(results: Iterator[Any]) -> Iterator[Any]:
 
 
 def _reporting_backend() -> type:
-    """joblib's Dask backend, which also tells joblib of a task that Dask itself has given up.
+    """joblib's Dask backend, with two differences.
 
-    joblib counts on its callback in case of failure too and would wait for ever without it.
+    It also tells joblib of a task that Dask itself has given up: joblib counts on its callback in case
+    of failure too and would wait for ever without it. And it counts at least two cores, because joblib
+    would run everything in this process for a cluster of one.
     """
     from joblib._dask import DaskDistributedBackend
 
     class ReportingBackend(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, super().effective_n_jobs(n_jobs))
+
         def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
             future = super().submit(func, callback)
 

@@ -85,8 +85,8 @@ def after(results: int, do: Callable[[], None]) -> Callable[[str, float], None]:
 def test_dask_gives_the_same_numbers_bit_for_bit_though_a_worker_is_killed(
     profile: PerceptionProfile, tmp_path: Path
 ) -> None:
+    """Two local workers give them too: tests/sim/test_laws.py."""
     here = simulate(quick(), "just-walk-out", profile, replications=10, keep_sales=True)
-    two = simulate(quick(), "just-walk-out", profile, replications=10, workers=2)
     with cluster(tmp_path, workers=2, allowed_failures=3) as (address, workers):
 
         def kill_one() -> None:
@@ -97,14 +97,18 @@ def test_dask_gives_the_same_numbers_bit_for_bit_though_a_worker_is_killed(
             progress=after(2, kill_one),
         )  # fmt: skip
         assert workers[0].wait(10) == -signal.SIGKILL
-    assert here.values == two.values == there.values
+    assert here.values == there.values
     assert here.sales_table().equals(there.sales_table())
 
 
 @pytest.mark.slow
 def test_a_replication_that_dask_gives_up_ends_the_run(tmp_path: Path) -> None:
-    with cluster(tmp_path, workers=1, allowed_failures=0) as (address, _), pytest.raises(WorkersLost):
-        list(Engine(scheduler=address).run(os._exit, [(1,)]))
+    """Also with a single worker, which is where the work is done."""
+    with cluster(tmp_path, workers=1, allowed_failures=0) as (address, workers):
+        engine = Engine(scheduler=address)
+        assert set(engine.run(os.getpid, [()] * 3)) == {workers[0].pid}
+        with pytest.raises(WorkersLost):
+            list(engine.run(os._exit, [(1,)]))
 
 
 def test_a_killed_worker_stops_the_run_and_what_is_kept_goes_on(
