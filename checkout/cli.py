@@ -45,6 +45,8 @@ EXTRAS = {
         "PIL",
     ),
     "render": ("mujoco",),
+    "analysis": ("sqlalchemy",),
+    "dask": ("dask", "distributed"),
 }
 Progress = Callable[[str, float], None]
 TABLE_WIDTH = 112

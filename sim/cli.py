@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from sim.experiment import Comparison, FlowResult
+    from sim.sweeps import Sweep
 
 app = typer.Typer()
 
@@ -18,12 +23,45 @@ ScenarioArgument = Annotated[
 ProfileOption = Annotated[
     Path | None, typer.Option("--profile", help="Perception profile; else the one of the shipped recordings.")
 ]
+
+
+class EngineName(StrEnum):
+    """Where replications run."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
 ReplicationsOption = Annotated[
     int, typer.Option(min=2, max=100_000, help="Independent runs of the calendar's days.")
 ]
+CountOption = Annotated[
+    int | None, typer.Option("--replications", min=2, max=100_000, help="Independent runs of the calendar's days; else 20.")
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Instead: as many as make --metric this precise, for example 5%."),
+]
+MetricOption = Annotated[str, typer.Option(help="With --precision: the metric that must be precise.")]
+LeastOption = Annotated[int, typer.Option(help="With --precision: least number of replications.")]
+MostOption = Annotated[int, typer.Option(help="With --precision: most.")]
 WorkersOption = Annotated[
     int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
 ]
+EngineOption = Annotated[EngineName, typer.Option(help="This machine, or the workers of --scheduler.")]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler, for example tcp://10.0.0.1:8786.")
+]
+SalesOption = Annotated[
+    Path | None, typer.Option("--sales", metavar="DIR", help="Write every visit to this Parquet data set.")
+]
+IndexOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE", envvar="CHECKOUT_INDEX", help="Enter runs here: a SQLite file or a database URL."
+    ),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a stopped command kept.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; repeatable.")
 ]
@@ -40,14 +78,23 @@ def simulate_command(
         str, typer.Option("--flow", help="A flow, or several in one store, joined by +.")
     ] = "just-walk-out",
     profile: ProfileOption = None,
-    replications: ReplicationsOption = 20,
+    replications: CountOption = None,
+    precision: PrecisionOption = None,
+    metric: MetricOption = "reviews_per_1000_sales",
+    least: LeastOption = 12,
+    most: MostOption = 1000,
     seed: int = 1,
     workers: WorkersOption = 2,
+    engine: EngineOption = EngineName.LOCAL,
+    scheduler: SchedulerOption = None,
     changes: SetOption = None,
     sales: Annotated[
-        Path | None, typer.Option("--sales", help="Write every visit to this Parquet file.")
+        Path | None,
+        typer.Option("--sales", help="Write every visit to this Parquet data set, or one .parquet file."),
     ] = None,
+    index: IndexOption = None,
     to_json: JsonOption = None,
+    resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Simulate one way of selling in a store."""
@@ -56,17 +103,20 @@ def simulate_command(
     from sim.experiment import simulate
 
     store = _scenario(scenario, changes)
-    for target in (sales, to_json):
+    file = sales if sales is not None and sales.suffix == ".parquet" and not sales.is_dir() else None
+    for target in (file, to_json):
         if target is not None and str(target) != "-":
             check_free(Path(target), force=force)
-    with progress_bar() as tell:
+    with _stops_said(), progress_bar() as tell:
         result = simulate(
-            store, flow, _profile(profile, [flow]), replications=replications, seed=seed, workers=workers,
-            keep_sales=sales is not None, progress=tell,
+            store, flow, _profile(profile, [flow]), seed=seed, workers=workers,
+            replications=_replications(replications, precision, metric, least, most),
+            scheduler=_scheduler(engine, scheduler), keep_sales=file is not None,
+            sales=None if file else sales, index=index, resume=resume, force=force, progress=tell,
         )  # fmt: skip
-    if sales is not None:
-        with new_file(sales, force=force) as draft:
-            result.sales_table().to_parquet(draft, index=False)
+        if file is not None:
+            with new_file(file, force=force) as draft:
+                result.sales_table().to_parquet(draft, index=False)
     if not write_json(result.to_dict(), to_json, force=force):
         print_result(result)
 
@@ -76,11 +126,20 @@ def compare_command(
     scenario: ScenarioArgument,
     flows: Annotated[str, typer.Option(help="Flows, separated by commas.")] = "just-walk-out,dash-cart",
     profile: ProfileOption = None,
-    replications: ReplicationsOption = 20,
+    replications: CountOption = None,
+    precision: PrecisionOption = None,
+    metric: MetricOption = "reviews_per_1000_sales",
+    least: LeastOption = 12,
+    most: MostOption = 1000,
     seed: int = 1,
     workers: WorkersOption = 2,
+    engine: EngineOption = EngineName.LOCAL,
+    scheduler: SchedulerOption = None,
     changes: SetOption = None,
+    sales: SalesOption = None,
+    index: IndexOption = None,
     to_json: JsonOption = None,
+    resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Put ways of selling side by side, on the same shoppers."""
@@ -89,21 +148,100 @@ def compare_command(
     from sim.experiment import compare
 
     store = _scenario(scenario, changes)
-    names = [name.strip() for name in flows.split(",") if name.strip()]
+    names = _names(flows)
     if to_json is not None and to_json != "-":
         check_free(Path(to_json), force=force)
-    with progress_bar() as tell:
+    with _stops_said(), progress_bar() as tell:
         result = compare(
-            store,
-            names,
-            _profile(profile, names),
-            replications=replications,
-            seed=seed,
-            workers=workers,
+            store, names, _profile(profile, names), seed=seed, workers=workers,
+            replications=_replications(replications, precision, metric, least, most),
+            scheduler=_scheduler(engine, scheduler), sales=sales, index=index, resume=resume, force=force,
             progress=tell,
-        )
+        )  # fmt: skip
     if not write_json(result.to_dict(), to_json, force=force):
         print_comparison(store.name, result)
+
+
+@app.command("sweep")
+def sweep_command(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FIELD=VALUES",
+            help="A field, or the end of its name, and its values: 0.5:0.99:20 (start, stop, count) or 2,5,10; "
+            "repeatable, for every combination.",
+        ),
+    ],
+    flow: Annotated[
+        str, typer.Option("--flow", help="One flow or several, separated by commas.")
+    ] = "just-walk-out",
+    profile: ProfileOption = None,
+    replications: Annotated[
+        int | None,
+        typer.Option("--replications", min=2, max=100_000, help="Independent runs of the calendar's days a point; else 10."),
+    ] = None,
+    precision: PrecisionOption = None,
+    metric: MetricOption = "reviews_per_1000_sales",
+    least: LeastOption = 12,
+    most: MostOption = 1000,
+    show: Annotated[
+        str, typer.Option(help="Metrics to print, separated by commas.")
+    ] = "reviews_per_1000_sales,interventions_per_1000_sales,escapes_per_1000_sales,cost_per_sale_usd",
+    seed: int = 1,
+    workers: WorkersOption = 2,
+    engine: EngineOption = EngineName.LOCAL,
+    scheduler: SchedulerOption = None,
+    changes: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tidy table to this .csv or .parquet file.")
+    ] = None,
+    sales: SalesOption = None,
+    index: IndexOption = None,
+    to_json: JsonOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Simulate every combination of some fields' values, as one tidy table."""
+    from checkout.cli import progress_bar, write_json
+    from checkout.output import check_free
+    from sim.sweeps import parse_vary, sweep
+
+    store = _scenario(scenario, changes)
+    names, shown = _names(flow), _metrics(show)
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
+    with _stops_said(), progress_bar() as tell:
+        result = sweep(
+            store, names, parse_vary(vary), _profile(profile, names), seed=seed, workers=workers,
+            replications=_replications(replications, precision, metric, least, most, otherwise=10),
+            scheduler=_scheduler(engine, scheduler), out=out, sales=sales, index=index, resume=resume,
+            force=force, progress=tell,
+        )  # fmt: skip
+    if not write_json(result.to_dict(), to_json, force=force):
+        print_sweep(store.name, result, shown)
+
+
+@app.command("runs")
+def runs_command(
+    where: Annotated[
+        str,
+        typer.Argument(
+            envvar="CHECKOUT_INDEX", help="An index (SQLite file or database URL) or a data set of sales."
+        ),
+    ],
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """List what was simulated: the runs in an index or in a data set of sales."""
+    from checkout.cli import write_json
+    from sim.runs_index import list_runs
+
+    runs = list_runs(where)
+    known = runs.astype(object).where(runs.notna(), None).to_dict(orient="records")
+    rows = [{str(name): value for name, value in row.items()} for row in known]
+    if not write_json({"runs": rows}, to_json, force=force):
+        print_runs(where, rows)
 
 
 @app.command("demo")
@@ -134,6 +272,66 @@ def demo_command(
         for name, comparison in done.comparisons.items():
             print_comparison(name, comparison)
     typer.echo(f"{done.report} ({done.seconds:.0f} s)", err=True)
+
+
+@contextmanager
+def _stops_said() -> Iterator[None]:
+    """A run that could not go on, or a file that could not be written, ends with one line and exit code 1."""
+    from sim.replications import RunStopped
+
+    try:
+        yield
+    except RunStopped as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        why = os.strerror(error.errno) if error.errno else str(error)
+        typer.echo(f"error: {where}{why}; what is not complete is marked so", err=True)
+        raise typer.Exit(1) from None
+
+
+def _replications(
+    replications: int | None, precision: str | None, metric: str, least: int, most: int, otherwise: int = 20
+) -> Any:
+    """A number of replications, or the precision that they must reach."""
+    from checkout.errors import InputError
+    from sim.replications import Precision
+
+    if precision is None:
+        return otherwise if replications is None else replications
+    if replications is not None:
+        raise InputError("--precision", "", "decides the number of replications", "leave --replications out")
+    try:
+        share = float(precision.removesuffix("%")) / (100 if precision.endswith("%") else 1)
+    except ValueError:
+        raise InputError("--precision", "", f"{precision!r} is not a share, for example 5%") from None
+    return Precision(share, metric, least, most)
+
+
+def _scheduler(engine: EngineName, scheduler: str | None) -> str | None:
+    from checkout.errors import InputError
+
+    if engine is EngineName.DASK and scheduler is None:
+        raise InputError("--engine", "", "dask needs a scheduler", "name it: --scheduler tcp://HOST:8786")
+    if engine is EngineName.LOCAL and scheduler is not None:
+        raise InputError("--scheduler", "", "goes with --engine dask")
+    return scheduler
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _metrics(text: str) -> list[str]:
+    from checkout.errors import InputError, nearest
+    from sim.results import METRICS
+
+    names = _names(text)
+    for name in names:
+        if name not in METRICS:
+            raise InputError("--show", "", f"{name!r} is not a metric", nearest(name, METRICS))
+    return names
 
 
 def _scenario(name: str, changes: list[str] | None) -> Any:
@@ -182,15 +380,16 @@ def print_result(result: FlowResult) -> None:
         title=f"{result.scenario}, {result.flow}: {result.sales} sales in {result.replications} replications",
         title_justify="left",
     )
-    table.add_column("metric", no_wrap=True)
-    table.add_column("mean", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for metric in METRICS:
-        estimate = result.estimate(metric)
-        if estimate:
-            low, high = estimate.ci95 or (float("nan"), float("nan"))
-            table.add_row(metric, number(estimate.mean), f"{number(low)} - {number(high)}")
-    Console().print(table)
+    for name in ("metric", "mean", "95 % interval", "of simulating"):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=name == "metric")
+    found = [(metric, e) for metric in METRICS if (e := result.estimate(metric)) is not None]
+    for metric, estimate in found:
+        low, high = estimate.ci95 or (float("nan"), float("nan"))
+        simulating = f"± {number(estimate.simulation_half_width)}"
+        table.add_row(metric, number(estimate.mean), f"{number(low)} - {number(high)}", simulating)
+    console = Console()
+    console.print(table)
+    _print_methods(console, {e.method for _, e in found}, result.stopping)
 
 
 def print_comparison(scenario: str, comparison: Comparison) -> None:
@@ -223,7 +422,96 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
         table.add_row(*row)
     console = Console()
     console.print(table)
-    console.print("mean and 95 % t-interval over replications; the difference is paired by replication")
+    used = {e.method for flow in comparison.flows.values() for m in METRICS if (e := flow.estimate(m))}
+    _print_methods(console, used, first.stopping)
+    if paired:
+        console.print(
+            "difference: the same methods, on the differences by replication (same shoppers)", soft_wrap=True
+        )
+
+
+def print_sweep(scenario: str, swept: Sweep, metrics: list[str]) -> None:
+    """One row a point and flow, with some metrics, as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    flows = [
+        (point, f) for point, c in zip(swept.points, swept.results, strict=True) for f in c.flows.values()
+    ]
+    metrics = [m for m in metrics if any(f.estimate(m) for _, f in flows)]
+    table = Table(title=f"{scenario}: {len(swept.points)} points", title_justify="left")
+    for name in _short(list(swept.points[0])):
+        table.add_column(name, justify="right")
+    for name in ("flow", *metrics):
+        table.add_column(name.replace("_", " "), justify="left" if name == "flow" else "right")
+    methods = set()
+    for point, result in flows:
+        estimates = [result.estimate(m) for m in metrics]
+        methods |= {e.method for e in estimates if e}
+        cells = ["-" if e is None else with_interval(e) for e in estimates]
+        table.add_row(
+            *(f"{v:g}" if isinstance(v, float) else str(v) for v in point.values()), result.flow, *cells
+        )
+    console = Console()
+    console.print(table)
+    _print_methods(console, methods, flows[0][1].stopping)
+
+
+def print_runs(where: str, rows: list[dict[str, Any]]) -> None:
+    """The runs of an index or a data set as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{_public(where)}: {len(rows)} runs", title_justify="left")
+    shown = ("run", "state", "scenario", "flow", "seed", "replications", "updated_at")
+    for name in shown:
+        table.add_column(name.removesuffix("_at"), overflow="fold", no_wrap=name == "run")
+    for row in rows:
+        cells = ["" if row.get(name) is None else str(row[name]) for name in shown]
+        table.add_row(*cells[:-1], cells[-1][:16].replace("T", " "))
+    console = Console()
+    console.print(table)
+    for folder in sorted({row["folder"] for row in rows if row.get("folder")}):
+        console.print(f"sales in {folder}", highlight=False, soft_wrap=True)
+
+
+def _public(where: str) -> str:
+    """The name of an index without the password in its URL."""
+    if "://" not in where:
+        return where
+    from sqlalchemy.engine import make_url
+
+    return make_url(where).render_as_string()
+
+
+def _short(names: list[str]) -> list[str]:
+    """Dotted names without the parts that are not needed to tell them apart."""
+    for parts in range(1, 1 + max(name.count(".") + 1 for name in names)):
+        short = [".".join(name.split(".")[-parts:]) for name in names]
+        if len(set(short)) == len(names):
+            return short
+    return names
+
+
+def _print_methods(console: Any, used: set[str | None], stopping: Any) -> None:
+    """What the intervals are and how the number of replications was found."""
+    from sim.estimates import METHODS
+
+    for name, text in METHODS.items():
+        if name in used:
+            console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
+    if "reached" in stopping:
+        shares = ", ".join(
+            f"{flow} {'-' if share is None else f'{share:.1%}'}"
+            for flow, share in stopping["half_width_share"].items()
+        )
+        state = "reached" if stopping["reached"] else f"NOT reached within {stopping['most']} replications"
+        console.print(
+            f"{stopping['metric']} to {100 * stopping['precision']:g} %: {state} (half-width of simulating: {shares}); "
+            f"{stopping['rule']}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def with_interval(estimate: Any) -> str:

@@ -1,15 +1,13 @@
-"""Replications, intervals and comparisons.
+"""Simulate one way of selling, or compare several on the same shoppers.
 
-Each replication is the days of the scenario's calendar, with its own shoppers and its own version of the
-perception profile. A replication's random numbers come from `SeedSequence(seed, spawn_key=(replication,
-source))`, so every flow serves the same shoppers (common random numbers), and the numbers do not depend on
-how many workers there are. The days of the warm-up are simulated and not counted.
+How replications are made, counted, run and kept: `sim.replications`; the intervals: `sim.estimates`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,87 +15,120 @@ import pandas as pd
 
 from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
-from sim.flows import FLOWS, PERCEIVING, flows_of, make_flow
-from sim.results import METRICS, Replication, tally
+from sim.engines import Engine
+from sim.estimates import Estimate
+from sim.flows import FLOWS, PERCEIVING, flows_of
+from sim.replications import (
+    Fixed,
+    Outcomes,
+    Precision,
+    Progress,
+    Run,
+    Stopping,
+    estimate,
+    lowest,
+    profile_version,
+    replicate,
+    run_all,
+    runs_of,
+)
+from sim.results import METRICS
+from sim.runs_index import RunsIndex
+from sim.sales_store import SalesStore, describe
 from sim.scenario import Scenario
-from sim.shoppers import Plans, draw_shoppers
-from sim.store import Store
 
-SHOPPERS, FLOW = 0, 1
-CONFIDENCE = 0.95
-Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over replications and its 95 % t-interval; with one replication the interval is None."""
-
-    mean: float
-    ci95: tuple[float, float] | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        mean = float(np.mean(values))
-        if len(values) < 2:
-            return cls(mean, None)
-        from scipy.special import stdtrit
-
-        half = float(
-            stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2) * np.std(values, ddof=1) / np.sqrt(len(values))
-        )
-        return cls(mean, (mean - half, mean + half))
-
-    @property
-    def half_width(self) -> float:
-        return float("inf") if self.ci95 is None else 0.5 * (self.ci95[1] - self.ci95[0])
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean, "ci95": list(self.ci95) if self.ci95 else None}
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Estimate",
+    "FlowResult",
+    "Precision",
+    "basket_curve",
+    "compare",
+    "needs_profile",
+    "replicate",
+    "simulate",
+    "threshold_curve",
+]
+COLUMNS = ("mean", "low", "high", "simulation_low", "simulation_high", "method")
 
 
 @dataclass(frozen=True)
 class FlowResult:
-    """One flow in one scenario: each metric's value in every replication, and the estimates."""
+    """One flow in one scenario: each metric's value in every replication, and the estimates.
 
-    scenario: str
-    flow: str
-    seed: int
-    visits: int
-    sales: int
-    values: Mapping[str, list[float | None]]
+    Attributes:
+        stopping: by which rule the number of replications was found.
+        tables: the sales table of each replication, when they were kept in memory.
+    """
+
+    run: Run = field(repr=False)
+    outcomes: Outcomes = field(repr=False)
+    replications: int
+    stopping: Mapping[str, Any]
     tables: tuple[pd.DataFrame, ...] = field(default=(), repr=False)
 
     @property
-    def replications(self) -> int:
-        return len(next(iter(self.values.values())))
+    def scenario(self) -> str:
+        return self.run.scenario.name
+
+    @property
+    def flow(self) -> str:
+        return self.run.flow
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def visits(self) -> int:
+        return self.outcomes.totals(self.replications)[0]
+
+    @property
+    def sales(self) -> int:
+        return self.outcomes.totals(self.replications)[1]
+
+    @property
+    def values(self) -> dict[str, list[float | None]]:
+        """Each metric's value in every replication; None where there is none."""
+        found = {name: self.metric(name).tolist() for name in METRICS}
+        return {name: [None if v != v else v for v in values] for name, values in found.items()}
+
+    def metric(self, name: str) -> np.ndarray:
+        """A metric's value in every replication, float [replications]; NaN where there is none."""
+        return self.outcomes.metric(name, self.replications)
 
     def estimate(self, metric: str) -> Estimate | None:
         """The estimate of a metric; None when the flow does not have it."""
-        values = tally(self.values[metric])
-        return Estimate.of(values) if values else None
+        depends = self.run.depends_on_profile(metric)
+        return estimate(self.metric(metric), depends, at_least=lowest(metric))
+
+    def estimates(self) -> dict[str, Any]:
+        """Every metric's estimate as JSON has it; None for a metric that the flow does not have."""
+        found = {name: self.estimate(name) for name in METRICS}
+        return {name: e.to_dict() if e else None for name, e in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that `simulate --json` prints."""
-        estimates = {name: self.estimate(name) for name in METRICS}
         return {
             "scenario": self.scenario,
             "flow": self.flow,
             "seed": self.seed,
             "replications": self.replications,
+            "stopping": dict(self.stopping),
             "visits": self.visits,
             "sales": self.sales,
-            "metrics": {name: e.to_dict() if e else None for name, e in estimates.items()},
+            "metrics": self.estimates(),
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a metric: flow, metric, mean, low, high."""
-        rows = []
-        for name in METRICS:
-            estimate = self.estimate(name)
-            if estimate:
-                low, high = estimate.ci95 or (np.nan, np.nan)
-                rows.append((self.flow, name, estimate.mean, low, high))
-        return pd.DataFrame(rows, columns=["flow", "metric", "mean", "low", "high"])
+        """One row a metric: flow, metric, mean, low, high, simulation_low, simulation_high, method."""
+        rows = [
+            (self.flow, name, *_numbers(found))
+            for name in METRICS
+            if (found := self.estimate(name)) is not None
+        ]
+        return pd.DataFrame(rows, columns=["flow", "metric", *COLUMNS])
 
     def sales_table(self) -> pd.DataFrame:
         """Every visit of every replication, when the tables were kept."""
@@ -109,9 +140,14 @@ class FlowResult:
         )
 
 
+def _numbers(found: Estimate) -> tuple[Any, ...]:
+    none = (np.nan, np.nan)
+    return found.mean, *(found.ci95 or none), *(found.simulation_ci95 or none), found.method
+
+
 @dataclass(frozen=True)
 class Difference:
-    """Flow `a` less flow `b` on the same shoppers: the paired estimate."""
+    """Flow `a` less flow `b` on the same shoppers: the estimate of the differences by replication."""
 
     metric: str
     a: str
@@ -136,11 +172,17 @@ class Comparison:
         for index, a in enumerate(names):
             for b in names[index + 1 :]:
                 for metric in METRICS:
-                    x, y = self.flows[a].values[metric], self.flows[b].values[metric]
-                    pairs = [(p, q) for p, q in zip(x, y, strict=True) if p is not None and q is not None]
-                    if pairs:
-                        found.append(Difference(metric, a, b, Estimate.of([p - q for p, q in pairs])))
+                    difference = self.difference(metric, a, b)
+                    if difference is not None:
+                        found.append(difference)
         return found
+
+    def difference(self, metric: str, a: str, b: str) -> Difference | None:
+        """The paired difference of one metric; None unless both flows have it."""
+        x, y = self.flows[a], self.flows[b]
+        depends = x.run.depends_on_profile(metric) or y.run.depends_on_profile(metric)
+        found = estimate(x.metric(metric) - y.metric(metric), depends)
+        return None if found is None else Difference(metric, a, b, found)
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that `compare --json` prints."""
@@ -150,35 +192,13 @@ class Comparison:
         }
 
     def to_pandas(self) -> pd.DataFrame:
+        """One row a flow and metric, as `FlowResult.to_pandas`."""
         return pd.concat([r.to_pandas() for r in self.flows.values()], ignore_index=True)
 
-
-def replicate(
-    scenario: Scenario,
-    flow: str,
-    profile: PerceptionProfile | None,
-    seed: int,
-    replication: int,
-    *,
-    keep_sales: bool = False,
-) -> Replication:
-    """The days of one replication of one flow.
-
-    Args:
-        keep_sales: keep every visit (`Replication.table`); without it memory does not grow with the days.
-    """
-    store = Store(scenario, keep_rows=keep_sales)
-    selling = make_flow(flow, store, profile, _stream(seed, replication, FLOW))
-    store.run(_days(scenario, seed, replication), selling)
-    return Replication(store.tally, store.person_seconds, scenario.economics.open_days_per_year)
-
-
-def _days(scenario: Scenario, seed: int, replication: int) -> Iterator[Plans]:
-    """The shoppers of each day, warm-up first; a day's do not depend on how many days there are."""
-    calendar = scenario.calendar
-    for day in range(calendar.warm_up_days + calendar.days):
-        stream = np.random.SeedSequence(seed, spawn_key=(replication, SHOPPERS, day))
-        yield draw_shoppers(scenario, np.random.default_rng(stream), day)
+    def differences_to_pandas(self) -> pd.DataFrame:
+        """One row a metric and pair of flows: metric, a, b, mean (of a less b) and its intervals."""
+        rows = [(d.metric, d.a, d.b, *_numbers(d.estimate)) for d in self.differences]
+        return pd.DataFrame(rows, columns=["metric", "a", "b", *COLUMNS])
 
 
 def simulate(
@@ -186,34 +206,42 @@ def simulate(
     flow: str,
     profile: PerceptionProfile | None = None,
     *,
-    replications: int = 20,
+    replications: int | Precision = 20,
     seed: int = 1,
     workers: int = 1,
+    scheduler: str | None = None,
     keep_sales: bool = False,
+    sales: str | Path | None = None,
+    index: str | None = None,
+    resume: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> FlowResult:
     """Simulate one flow of a scenario.
 
     Args:
-        profile: what perception does; only Just Walk Out needs it.
+        profile: what perception does; only flows that perceive need it.
+        replications: how many, or how precise the result must be.
         workers: processes; the numbers are the same for any number of them.
-        keep_sales: keep every visit (`FlowResult.sales_table`).
+        scheduler: address of a Dask scheduler whose workers run the replications instead.
+        keep_sales: keep every visit in memory (`FlowResult.sales_table`).
+        sales: folder of a data set to which every visit is written (`sim.read_sales`).
+        index: SQLite file or database URL where the run is entered (`sim.list_runs`).
+        resume: go on with what `sales` holds of this run.
+        force: replace what `sales` holds of this run.
 
     Raises:
-        InputError: the flow is unknown, or lacks its profile.
+        InputError: the flow is unknown, or lacks its profile, or a setting cannot be.
+        RunStopped: the workers were lost or the disk is full; what was done is in `sales`.
     """
-    if seed < 0:
-        raise InputError("--seed", "", f"{seed} is negative, expected 0 or more")
-    if replications < 1:
-        raise InputError("--replications", "", f"{replications}, expected at least 1")
-    make_flow(flow, Store(scenario), profile, np.random.SeedSequence(seed))
-    found = _run(
-        [(scenario, flow, profile, seed, i, keep_sales) for i in range(replications)],
-        workers,
-        f"{scenario.name}: {flow}",
-        progress,
-    )
-    return _collected(scenario, flow, seed, found)
+    if keep_sales and sales is not None:
+        raise InputError("keep_sales", "", "is for memory, sales for the disk", "choose one")
+    runs = runs_of([scenario], [flow], profile, seed)[0]
+    results = _run_group(
+        runs, _stopping(replications), Engine(workers, scheduler), keep_sales=keep_sales, sales=sales,
+        index=index, resume=resume, force=force, progress=progress,
+    )  # fmt: skip
+    return results[0]
 
 
 def compare(
@@ -221,27 +249,105 @@ def compare(
     flows: Sequence[str] = FLOWS,
     profile: PerceptionProfile | None = None,
     *,
-    replications: int = 20,
+    replications: int | Precision = 20,
     seed: int = 1,
     workers: int = 1,
+    scheduler: str | None = None,
+    sales: str | Path | None = None,
+    index: str | None = None,
+    resume: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Simulate several flows with the same shoppers; arguments as for `simulate`."""
-    if not flows or len(set(flows)) < len(flows):
-        raise InputError(
-            "--flows", "", f"{', '.join(flows) or 'nothing'!r}, expected different flows", "name each once"
-        )
-    results = {}
-    for index, flow in enumerate(flows):
+    """Simulate several flows with the same shoppers, as often each; arguments as for `simulate`."""
+    runs = runs_of([scenario], flows, profile, seed)[0]
+    results = _run_group(
+        runs, _stopping(replications), Engine(workers, scheduler), sales=sales, index=index, resume=resume,
+        force=force, progress=progress,
+    )  # fmt: skip
+    return Comparison({result.flow: result for result in results})
 
-        def tell(what: str, share: float, index: int = index) -> None:
-            if progress:
-                progress(what, (index + share) / len(flows))
 
-        results[flow] = simulate(
-            scenario, flow, profile, replications=replications, seed=seed, workers=workers, progress=tell
+def _stopping(replications: int | Precision) -> Stopping:
+    return Fixed(replications) if isinstance(replications, int) else replications
+
+
+def _run_group(
+    runs: Sequence[Run],
+    stopping: Stopping,
+    engine: Engine,
+    *,
+    keep_sales: bool = False,
+    sales: str | Path | None = None,
+    index: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[FlowResult]:
+    with RunsKept(runs, sales, index, resume=resume, force=force) as kept:
+        tables: dict[tuple[str, int], Mapping[str, np.ndarray]] | None = {} if keep_sales else None
+        what = f"{runs[0].scenario.name}: {', '.join(run.flow for run in runs)}"
+        ((replications, outcomes),) = run_all(
+            [runs], stopping, engine, keeper=kept.store, tables=tables, progress=progress, what=what
         )
-    return Comparison(results)
+        results = collected(runs, outcomes, replications, stopping, tables)
+        kept.finish(results)
+    return results
+
+
+def collected(
+    runs: Sequence[Run],
+    outcomes: Sequence[Outcomes],
+    replications: int,
+    stopping: Stopping,
+    tables: Mapping[tuple[str, int], Mapping[str, np.ndarray]] | None = None,
+) -> list[FlowResult]:
+    """The results of runs that have the same shoppers."""
+    rule = stopping.to_dict(replications, list(zip(runs, outcomes, strict=True)))
+    return [
+        FlowResult(
+            run,
+            found,
+            replications,
+            rule,
+            tuple(pd.DataFrame(dict(tables[run.flow, i])) for i in range(replications)) if tables else (),
+        )
+        for run, found in zip(runs, outcomes, strict=True)
+    ]
+
+
+class RunsKept:
+    """The data set and the index of some runs, while they are simulated."""
+
+    def __init__(
+        self, runs: Sequence[Run], sales: str | Path | None, index: str | None, *, resume: bool, force: bool
+    ) -> None:
+        if resume and sales is None:
+            raise InputError("--resume", "", "goes on with a data set", "name it with --sales DIR")
+        self._index = RunsIndex(index) if index else None
+        self.store = SalesStore.open(sales, runs, resume=resume, force=force) if sales is not None else None
+        for run in runs if self._index else ():
+            self._record(describe(run, "incomplete", self.store.folder if self.store else None))
+
+    def __enter__(self) -> RunsKept:
+        return self
+
+    def finish(self, results: Sequence[FlowResult]) -> None:
+        """Mark the runs complete."""
+        for result in results:
+            manifest = self.store.finish(result.run, result.estimates()) if self.store else None
+            if self._index:
+                manifest = manifest or describe(result.run, "complete", None)
+                read = {"replications": result.replications, "estimates": result.estimates()}
+                self._record(manifest | read)
+
+    def _record(self, manifest: Mapping[str, Any]) -> None:
+        assert self._index is not None
+        self._index.record(manifest)
+
+    def __exit__(self, *_: object) -> None:
+        if self._index:
+            self._index.close()
 
 
 def basket_curve(
@@ -301,27 +407,30 @@ def threshold_curve(
     never = scenario.with_values(
         {f"just_walk_out.review.thresholds.{name}": 0.0 for name in ("item", "action", "shopper")}
     )
-    days = _run(
-        [(never, "just-walk-out", profile, seed, i, True) for i in range(replications)],
-        workers,
-        "thresholds",
-        None,
+    result = simulate(
+        never,
+        "just-walk-out",
+        profile,
+        replications=replications,
+        seed=seed,
+        workers=workers,
+        keep_sales=True,
     )
-    tables = [table for _, table, _ in days if table is not None and table["sale"].any()]
-    if not tables:
+    days = [(i, table) for i, table in enumerate(result.tables) if table["sale"].any()]
+    if not days:
         raise InputError(scenario.name, "shoppers.visits_per_day", "no day has a sale to review")
     rows = []
     for threshold in thresholds:
         reviews, escapes = [], []
-        for table in tables:
+        for _, table in days:
             sale = table[table["sale"]]
             reviews.append(1000 * float((sale["confidence"] < threshold).mean()))
             escapes.append(1000 * float((sale["wrong"] & (sale["settled_confidence"] >= threshold)).mean()))
         row: dict[str, float] = {"threshold": threshold}
         for name, values in (("reviews_per_1000_sales", reviews), ("escapes_per_1000_sales", escapes)):
-            estimate = Estimate.of(values)
-            low, high = estimate.ci95 or (np.nan, np.nan)
-            row |= {name: estimate.mean, f"{name}_low": max(0.0, low), f"{name}_high": high}
+            found = Estimate.of(values, [profile_version(i) for i, _ in days])
+            low, high = found.ci95 or (np.nan, np.nan)
+            row |= {name: found.mean, f"{name}_low": max(0.0, low), f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -329,45 +438,3 @@ def threshold_curve(
 def needs_profile(flows: Sequence[str]) -> bool:
     """Whether any of the flows perceives."""
     return any(single in PERCEIVING for flow in flows for single in flows_of(flow))
-
-
-def _stream(seed: int, replication: int, source: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(seed, spawn_key=(replication, source))
-
-
-_Job = tuple[Scenario, str, PerceptionProfile | None, int, int, bool]
-_Found = tuple[dict[str, float | None], pd.DataFrame | None, tuple[int, int]]
-
-
-def _one(job: _Job) -> _Found:
-    scenario, flow, profile, seed, replication, keep = job
-    done = replicate(scenario, flow, profile, seed, replication, keep_sales=keep)
-    table = pd.DataFrame(done.table) if keep else None
-    return done.metrics(), table, (done.visits, done.sales)
-
-
-def _run(jobs: Sequence[_Job], workers: int, what: str, progress: Progress | None) -> list[_Found]:
-    from joblib import Parallel, delayed
-
-    found: list[_Found] = []
-    results = Parallel(n_jobs=workers, return_as="generator")(delayed(_one)(job) for job in jobs)
-    for done, result in enumerate(results, 1):
-        found.append(result)
-        if progress:
-            progress(what, done / len(jobs))
-    return found
-
-
-def _collected(scenario: Scenario, flow: str, seed: int, found: Sequence[_Found]) -> FlowResult:
-    values: dict[str, list[float | None]] = {
-        name: [metrics[name] for metrics, _, _ in found] for name in METRICS
-    }
-    return FlowResult(
-        scenario.name,
-        flow,
-        seed,
-        sum(counts[0] for _, _, counts in found),
-        sum(counts[1] for _, _, counts in found),
-        values,
-        tuple(table for _, table, _ in found if table is not None),
-    )

@@ -186,7 +186,8 @@ def _flow_table(name: str, comparison: Comparison) -> str:
     return _section(
         f"Side by side: {name}",
         f"{first.visits:,} visits in {first.replications} independent replications, the same shoppers in every flow; "
-        "mean and half of the 95 % t-interval, differences paired by replication. A dash: the flow does not have it.",
+        "mean and half of the 95 % interval, differences paired by replication; where perception has a part, the "
+        "interval holds the profile's own sampling error (docs/engines.md). A dash: the flow does not have it.",
         table,
     )
 
@@ -306,8 +307,9 @@ def _provenance(comparisons: Mapping[str, Comparison], profile: PerceptionProfil
     return (
         "<section><h2>How each number was obtained</h2>"
         "<p>Perception was measured on the recordings below; the profile's own sampling error is part of every "
-        "interval (a Bayesian bootstrap a replication). Every parameter of a scenario is tagged published or assumed "
-        f"in its file and in sim/scenario.py.</p>"
+        "interval where perception has a part (a Bayesian bootstrap, one version for every two replications; a "
+        "random-effects interval), the others are t-intervals. Every parameter of a scenario is tagged published or "
+        "assumed in its file and in sim/scenario.py.</p>"
         f'<div class="wide"><table>{body}</table></div><ul>{recordings}</ul></section>'
     )
 

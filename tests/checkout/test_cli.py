@@ -76,6 +76,8 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         "show",
         "simulate",
         "compare",
+        "sweep",
+        "runs",
         "demo",
     ):
         assert f"\n  {command} " in done.stdout

@@ -1,0 +1,81 @@
+"""The commands that simulate: what they print, what they refuse, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from checkout.errors import InputError
+from sim.cli import app
+
+ONE_DAY = ("--set", "calendar.days=1", "--set", "calendar.warm_up_days=0")
+QUICK = (*ONE_DAY, "--set", "shoppers.visits_per_day=40", "--workers", "1")
+CART = ("--flow", "dash-cart")
+
+
+def printed(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, words)
+    if isinstance(done.exception, InputError):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+def test_a_precision_says_whether_it_was_reached() -> None:
+    rule = ("--precision", "1%", "--metric", "visit_mean_s", "--least", "4", "--most", "8")
+    text = printed("simulate", "convenience", *CART, *QUICK, *rule)
+    assert "visit_mean_s to 1 %: NOT reached within 8 replications" in text
+    assert "t-interval: 95 %, over independent replications" in text
+
+
+def test_a_sweep_prints_and_writes_its_points(tmp_path: Path) -> None:
+    out = tmp_path / "table.csv"
+    vary = ("--vary", "carts=5:15:3", "--vary", "dash_cart.lanes=1,2")
+    text = printed("sweep", "convenience", *CART, *QUICK, *vary, "--replications", "2", "--out", str(out))
+    assert "convenience: 6 points" in text
+    table = pd.read_csv(out)
+    assert len(table[["dash_cart.carts", "dash_cart.lanes"]].drop_duplicates()) == 6
+
+
+def test_runs_are_entered_in_an_index_and_listed(tmp_path: Path) -> None:
+    index, sales = str(tmp_path / "runs.sqlite"), str(tmp_path / "sales")
+    printed(
+        "compare", "convenience", "--flows", "dash-cart", *QUICK, "--replications", "2", "--index", index,
+        "--sales", sales, "--json", str(tmp_path / "result.json"),
+    )  # fmt: skip
+    for where in (index, sales):
+        (run,) = json.loads(printed("runs", where, "--json", "-"))["runs"]
+        assert (run["state"], run["replications"], run["folder"]) == ("complete", 2, sales)
+    estimates = json.loads((tmp_path / "result.json").read_text())["flows"]["dash-cart"]["metrics"]
+    assert estimates["visit_mean_s"]["method"] == "t-interval"
+
+
+def test_one_parquet_file_of_sales_may_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "visits.parquet"
+    printed("simulate", "convenience", *CART, *QUICK, "--replications", "2", "--sales", str(file))
+    assert sorted(pd.read_parquet(file)["replication"].unique()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--engine", "dask"), "--engine: dask needs a scheduler"),
+        (("--scheduler", "tcp://127.0.0.1:1"), "--scheduler: goes with --engine dask"),
+        (("--precision", "little"), "--precision: 'little' is not a share, for example 5%"),
+        (("--precision", "5"), "--precision: 5, expected a share between 0 and 1; for example 5%"),
+        (("--precision", "5%", "--replications", "9"), "leave --replications out"),
+        (("--resume",), "--resume: goes on with a data set; name it with --sales DIR"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        printed("simulate", "convenience", *CART, *words)
+
+
+def test_a_sweep_names_the_metrics_that_it_can_show() -> None:
+    with pytest.raises(InputError, match="did you mean 'cost_per_sale_usd'"):
+        printed("sweep", "convenience", *CART, "--vary", "carts=5,6", "--show", "cost_per_sale")
