@@ -103,7 +103,9 @@ def tune_command(
     profile: Annotated[
         Path | None, typer.Option(help="With a scenario: perception profile; else the shipped.")
     ] = None,
-    days: Annotated[int, typer.Option(min=2, max=100_000, help="With a scenario: days to simulate.")] = 60,
+    replications: Annotated[
+        int, typer.Option(min=2, max=100_000, help="With a scenario: independent replications.")
+    ] = 20,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="With a scenario: change a field."),
@@ -143,7 +145,7 @@ def tune_command(
     given_work = {"work_s": work_s, "wage_usd_per_hour": wage, "receipt_s": receipt_s}
     with progress_bar() as tell:
         tell("sales", 0.0)
-        table, assumed = _sales(sales, columns, profile, days, changes, seed, workers, tell)
+        table, assumed = _sales(sales, columns, profile, replications, changes, seed, workers, tell)
         found = tune(
             table,
             max_escapes_per_1000_sales=max_escapes,
@@ -265,7 +267,7 @@ def _sales(
     name: str,
     columns: dict[str, Any],
     profile: Path | None,
-    days: int,
+    replications: int,
     changes: list[str] | None,
     seed: int,
     workers: int,
@@ -283,8 +285,8 @@ def _sales(
     scenario = _scenario(name, changes)
     review = scenario.just_walk_out.review
     found = simulated_sales(
-        scenario, _profile(profile, ["just-walk-out"]), days=days, seed=seed, workers=workers, progress=tell,
-        columns=columns,
+        scenario, _profile(profile, ["just-walk-out"]), replications=replications, seed=seed, workers=workers,
+        progress=tell, columns=columns,
     )  # fmt: skip
     return found, {
         "work_s": review.work_s,

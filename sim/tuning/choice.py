@@ -43,6 +43,7 @@ class Choice:
     Attributes:
         thresholds: by aspect or group.
         promised: whether the limit is promised for them.
+        reviews_interval: 95 %, likewise; where days or recordings are named, a t-interval over them.
         escapes_interval: 95 % interval (Clopper-Pearson on effective sales) for thresholds named before looking.
         by_cluster: escapes per 1,000 sales that a twentieth of the days or recordings stay under, and go over.
     """
@@ -202,9 +203,8 @@ def tune(
     if chosen is None:
         closest = _closest(tested, limits, promised)
         nearest = choice(tested, closest, kept=promised is not None and closest < promised.passed, play=True)
-    shown = tuple(
-        choice(frontier, frontier.at_reviews(reviews), kept=False) for reviews in (0.0, *SHOWN_REVIEWS)
-    )
+    places = dict.fromkeys(frontier.at_reviews(reviews) for reviews in (0.0, *SHOWN_REVIEWS))
+    shown = tuple(choice(frontier, place, kept=False) for place in places)
     if chosen:
         chosen = _with_clusters(chosen, sales, thresholds)
     if nearest:
@@ -213,7 +213,11 @@ def tune(
     return Tuning(
         sales, thresholds, objective, limits, frontier, promised, chosen, nearest, why, shown, work,
         _baseline(sales, told, thresholds) if told else None, seed,
-        (*sales.notes, *(promised.warnings if promised else ())),
+        (
+            *sales.notes,
+            *(promised.warnings if promised else ()),
+            *_cluster_note(sales, promised, chosen, thresholds),
+        ),
     )  # fmt: skip
 
 
@@ -396,12 +400,43 @@ def _escapes(sales: SalesToTune, choice: Choice, thresholds: Thresholds) -> np.n
 
 
 def _with_clusters(choice: Choice, sales: SalesToTune, thresholds: Thresholds) -> Choice:
+    """The choice with what it does in each day or recording, and an interval of the reviews that knows of them."""
     if sales.cluster is None:
         return choice
+    size, escapes = _by_cluster(sales, _escapes(sales, choice, thresholds))
+    low, high = np.quantile(PER * escapes / size, (0.05, 0.95)).tolist()
+    _, reviews = _by_cluster(sales, _reviewed(sales, choice, thresholds))
+    band = choice.reviews_interval
+    if len(size) > 1:
+        from scipy.special import stdtrit
+
+        rate, k = reviews.sum() / size.sum(), len(size)
+        spread = np.sqrt(k / (k - 1) * ((reviews - rate * size) ** 2).sum()) / size.sum()
+        half = float(stdtrit(k - 1, 0.975) * spread)
+        middle = choice.reviews_per_1000_sales / PER
+        band = (PER * max(0.0, middle - half), PER * min(1.0, middle + half))
+    return replace(choice, by_cluster=(low, high), reviews_interval=band)
+
+
+def _by_cluster(sales: SalesToTune, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sales of each day or recording, and how many of them are marked."""
+    assert sales.cluster is not None
     size = np.bincount(sales.cluster)
-    escapes = np.bincount(sales.cluster, weights=_escapes(sales, choice, thresholds), minlength=len(size))
-    low, high = np.quantile(PER * escapes[size > 0] / size[size > 0], (0.05, 0.95)).tolist()
-    return replace(choice, by_cluster=(low, high))
+    counts = np.bincount(sales.cluster, weights=marked, minlength=len(size))
+    return size[size > 0], counts[size > 0]
+
+
+def _cluster_note(
+    sales: SalesToTune, promised: Promise | None, chosen: Choice | None, thresholds: Thresholds
+) -> list[str]:
+    if sales.cluster is None or promised is None or chosen is None:
+        return []
+    size, escapes = _by_cluster(sales, _escapes(sales, chosen, thresholds))
+    over = int((PER * escapes / size > promised.limit_per_1000_sales).sum())
+    return [
+        f"the promise is for the mean over such {sales.cluster_name}s: {over:,} of {len(size):,} go over the limit by "
+        "themselves"
+    ]
 
 
 def _baseline(sales: SalesToTune, choice: Choice, thresholds: Thresholds) -> Baseline:

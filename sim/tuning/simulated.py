@@ -16,13 +16,13 @@ def simulated_sales(
     scenario: Scenario,
     profile: PerceptionProfile,
     *,
-    days: int = 60,
+    replications: int = 20,
     seed: int = 1,
     workers: int = 1,
     columns: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> SalesToTune:
-    """Simulate so many days and read their sales; every day has its own draw of the profile, so days are clusters.
+    """Simulate and read the sales; every replication has its own draw of the profile, so replications are clusters.
 
     Args:
         columns: arguments of `read_sales`.
@@ -31,16 +31,19 @@ def simulated_sales(
         {f"just_walk_out.review.thresholds.{name}": 0.0 for name in ("item", "action", "shopper")}
     )
     result = simulate(
-        never, "just-walk-out", profile, replications=days, seed=seed, workers=workers, keep_sales=True,
+        never, "just-walk-out", profile, replications=replications, seed=seed, workers=workers, keep_sales=True,
         progress=progress,
     )  # fmt: skip
     errors = scenario.just_walk_out
     cost = ErrorCost(errors.dispute_usd, errors.dispute_share)
     sales = read_sales(result.sales_table(), error_cost=cost, **(columns or {}))
     caveat = (
-        f"simulated sales: what is promised is promised for the simulated store. Every day draws its own version of "
-        f"the profile ({len(profile.judged):,} judged events); more days do not make that profile surer"
+        "simulated sales: what is promised is promised for the simulated store. Every replication draws its own "
+        f"version of the profile ({len(profile.judged):,} judged events); more replications do not make that profile "
+        "surer"
     )
     return replace(
-        sales, source=f"{scenario.name}, {days} simulated days (seed {seed})", notes=(caveat, *sales.notes)
+        sales,
+        source=f"{scenario.name}, {replications} simulated replications (seed {seed})",
+        notes=(caveat, *sales.notes),
     )

@@ -351,12 +351,20 @@ def test_options_that_do_not_fit_are_refused(csv: Path, arguments: list[str], to
 
 def test_a_scenario_is_simulated_without_reviews() -> None:
     done = run(
-        "convenience", "--days", "3", "--set", "shoppers.visits_per_day=120", "--workers", "1", "--json", "-"
+        "convenience",
+        "--replications",
+        "3",
+        "--set",
+        "shoppers.visits_per_day=120",
+        "--workers",
+        "1",
+        "--json",
+        "-",
     )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["wrong_per_1000_sales"] > 0
-    assert any("more days do not make that profile surer" in note for note in found["notes"])
+    assert any("more replications do not make that profile" in note for note in found["notes"])
     assert found["work"]["receipt_s"] == 180
 
 
@@ -395,3 +403,13 @@ def test_one_bad_line_in_a_million_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"line {line}: confidence"):
         read_sales(path)
     assert time.process_time() - started < 20
+
+
+def test_the_example_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/tuning.md", "exec"), names)
+    assert names["found"].chosen.promised
+    assert names["slider"].at(0.7).escapes_per_1000_sales > 0
+    assert "confidence" in capsys.readouterr().out
