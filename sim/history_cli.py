@@ -10,7 +10,11 @@ import typer
 from sim.cli import ForceOption, JsonOption, ProfileOption, SetOption, WorkersOption, app, number
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from sim.calibration import Calibration
+    from sim.sensitivity import Sensitivity
 
 DaysOption = Annotated[
     int,
@@ -83,45 +87,116 @@ def numbers(option: str, text: str) -> list[float]:
 
 def print_calibration(found: Calibration) -> None:
     """The fitted odds and the predictions as tables."""
-    from rich.console import Console
-    from rich.table import Table
-
     curve = found.curves[0]
-    names = [c.scenario for c in found.curves]
-    table = Table(title=f"{names[0]}: what perception gives so many reviews", title_justify="left")
-    for name in ("reviews per 1,000", "error odds", "95 % interval", "of single versions", "faulty events"):
-        table.add_column(name, justify="right")
-    measured = float(curve.reviews(1.0))
-    table.add_row(number(measured), "1", "", "", f"{100 * found.profile.faulty_share:.2f} % (as judged)")
+    here, there = (c.scenario for c in found.curves)
+    columns = ("reviews per 1,000", "error odds", "95 % interval", "of single versions", "faulty events")
+    table = _table(f"{here}: perception that gives so many reviews", columns)
+    table.add_row(
+        number(float(curve.reviews(1.0))),
+        "1",
+        "",
+        "",
+        f"{100 * found.profile.faulty_share:.2f} % (as judged)",
+    )
     for f in (found.fitted, *found.required):
         table.add_row(
             number(f.target), f"{f.error_odds:.3g}", _between(f.ci95), _between(f.versions95),
             f"{100 * found.faulty_share(f.error_odds):.2f} %",
         )  # fmt: skip
-    # A terminal that is too narrow would break the cells; a file has no width.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
-    table = Table(title=f"predicted with error odds {found.fitted.error_odds:.3g}", title_justify="left")
-    for name in ("quantity", "predicted", "95 % interval", "unit", "published", "agrees"):
-        table.add_column(name, justify="right" if name in ("predicted", "95 % interval") else "left")
+    _console().print(table)
+    columns = ("quantity", "predicted", "95 % interval", "unit", "published", "agrees")
+    table = _table(f"predicted with error odds {found.fitted.error_odds:.3g}", columns)
     for a in found.anchors:
         interval = "" if a.ci95 is None else f"{number(a.ci95[0])} - {number(a.ci95[1])}"
         verdict = "cannot say" if a.agrees is None else "yes" if a.agrees else "no"
         table.add_row(a.quantity, number(a.predicted), interval, a.unit, a.published, verdict)
-    console.print(table)
+    _console().print(table)
     low, high = found.elsewhere95
-    console.print(
-        f"{names[1]}, under each version of the profile made to give {found.fitted.target:g} in {names[0]}: "
+    _console().print(
+        f"{there}, under each version of the profile made to give {found.fitted.target:g} in {here}: "
         f"{number(low)}-{number(high)} reviews per 1,000 sales"
     )
-    console.print(
+    _console().print(
         f"error odds multiply the odds that an event is wrong, missed or doubtful; intervals: bootstrap over "
         f"{curve.reviews_per_1000_sales.shape[1]} days on common random numbers, and t over weeks"
     )
 
 
+def _console() -> Console:
+    """The terminal; a file is as wide as the widest table."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    """An empty table whose text columns are those that hold no numbers."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    words = ("quantity", "unit", "published", "agrees", "parameter", "range is", "flow")
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right")
+    return table
+
+
 def _between(interval: tuple[float | None, float | None]) -> str:
     low, high = interval
     return f"{'<' if low is None else f'{low:.3g}'} - {'>' if high is None else f'{high:.3g}'}"
+
+
+@app.command("sensitivity")
+def sensitivity_command(
+    scenario: Annotated[
+        str, typer.Argument(help="A shipped scenario or a YAML file.")
+    ] = "fresh-supermarket-2022",
+    profile: ProfileOption = None,
+    trajectories: Annotated[int, typer.Option(min=2, max=10_000, help="Morris trajectories.")] = 8,
+    replications: DaysOption = 2,
+    seed: int = 1,
+    workers: WorkersOption = 2,
+    changes: SetOption = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Which assumption moves reviews and cost of Just Walk Out most (Morris' elementary effects)."""
+    from checkout.cli import progress_bar, write_json
+    from checkout.output import check_free
+    from sim.cli import _profile, _scenario
+    from sim.sensitivity import sensitivity
+
+    store = _scenario(scenario, changes)
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
+    with progress_bar() as tell:
+        found = sensitivity(
+            store, _profile(profile, ["just-walk-out"]), trajectories=trajectories, replications=replications,
+            seed=seed, workers=workers, progress=tell,
+        )  # fmt: skip
+    if not write_json(found.to_dict(), to_json, force=force):
+        print_sensitivity(found)
+
+
+def print_sensitivity(found: Sensitivity) -> None:
+    """The effects as a table for each answer."""
+    for answer, rows in found.effects.groupby("answer", sort=False):
+        table = _table(
+            f"{found.scenario}: what moves {answer}",
+            ("parameter", "range", "mu*", "±", "mu", "sigma", "range is"),
+        )
+        for row in rows.to_dict(orient="records"):
+            table.add_row(
+                row["parameter"], f"{row['low']:g} - {row['high']:g}", number(row["mu_star"]),
+                number(row["mu_star_conf95"]), signed(row["mu"]), number(row["sigma"]), row["tag"],
+            )  # fmt: skip
+        _console().print(table)
+    _console().print(
+        f"mu*: mean absolute change when the parameter crosses its range, ± its 95 % bootstrap interval over "
+        f"{found.trajectories} trajectories; {found.runs} runs of {found.replications} days on common random numbers"
+    )
+
+
+def signed(value: float) -> str:
+    """A number with its sign."""
+    return f"{'-' if value < 0 else '+'}{number(abs(value))}"
