@@ -50,6 +50,8 @@ BACKOFF_EVENTS = 0.5
 """Assumed: weight, in events, of what happened under coarser conditions, at each step of the back-off."""
 PRIOR_EVENTS = 0.5
 """Assumed: weight, in events, of the pooled outcome shares in every cell (a weak prior)."""
+SURE = 0.9
+"""Assumed: an event with a confidence under this is doubtful, for `PerceptionProfile.error_odds`."""
 
 
 class Judgements(NamedTuple):
@@ -126,6 +128,9 @@ class PerceptionProfile:
             missed.
         phantoms: one row an event that never happened: `recording` and the three confidences.
         shopper_minutes: how long shoppers were watched in all, minutes.
+        error_odds: 1 is perception as it was judged. Another number is a better or worse one that errs in the same
+            ways: it multiplies the odds that an event is wrong, missed or doubtful (under `SURE`), and the rates of
+            phantoms and exchanges. What is sampled stays a judged event, so its outcome and its confidences fit.
     """
 
     detector: str
@@ -134,8 +139,11 @@ class PerceptionProfile:
     phantoms: pd.DataFrame
     shopper_minutes: float
     notes: Mapping[str, Any] = field(default_factory=dict)
+    error_odds: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.error_odds < np.inf:
+            raise InputError("profile", "error_odds", f"{self.error_odds!r}, expected a positive number")
         missing = [c for c in JUDGED_COLUMNS if c not in self.judged]
         if missing:
             raise InputError("profile", f"judged.{missing[0]}", "column is missing")
@@ -167,6 +175,18 @@ class PerceptionProfile:
         """Share of each outcome among the judged events."""
         counts = self.judged["outcome"].value_counts(normalize=True)
         return {name: float(counts.get(name, 0.0)) for name in OUTCOMES}
+
+    @property
+    def faulty(self) -> np.ndarray:
+        """Whether each judged event is wrong, missed or doubtful, bool [n]."""
+        lowest = self.judged[list(CONFIDENCES)].min(axis=1, skipna=False).to_numpy(float)
+        return np.asarray((self.judged["outcome"] != "right").to_numpy() | ~(lowest >= SURE))
+
+    @property
+    def faulty_share(self) -> float:
+        """Share of shelf events that are wrong, missed or doubtful, under the judged conditions and `error_odds`."""
+        share = float(self.faulty.mean())
+        return self.error_odds * share / (1 - share + self.error_odds * share)
 
     @property
     def has_names(self) -> bool:
@@ -214,6 +234,11 @@ class PerceptionProfile:
     def warnings(self) -> list[str]:
         """What a reader of a simulation with this profile must know, a line each."""
         found = []
+        if self.error_odds != 1:
+            found.append(
+                f"the profile is not as it was judged: the odds of errors and doubts are multiplied by "
+                f"{self.error_odds:.3g}"
+            )
         if self.effective_events < FEW_EVENTS:
             found.append(
                 f"the profile has {len(self.judged)} judged events, worth {self.effective_events:.0f} independent "
@@ -249,6 +274,7 @@ class PerceptionProfile:
                 pd.DataFrame(document["phantoms"], columns=["recording", *CONFIDENCES]),
                 float(document["shopper_minutes"]),
                 document.get("notes", {}),
+                float(document.get("error_odds", 1.0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(path, "", f"a field is missing or malformed ({error!r})") from None
@@ -265,6 +291,7 @@ class PerceptionProfile:
             "recordings": [dict(r) for r in self.recordings],
             "shopper_minutes": round(self.shopper_minutes, 4),
             "notes": dict(self.notes),
+            **({} if self.error_odds == 1 else {"error_odds": self.error_odds}),
             "judged": rows(self.judged[[*JUDGED_COLUMNS, *(NAMED_COLUMNS if self.has_names else ())]]),
             "phantoms": rows(self.phantoms[["recording", *CONFIDENCES]]),
         }
@@ -282,22 +309,37 @@ class PerceptionProfile:
         rate = rng.gamma(len(self.phantoms) + 0.5) / self.shopper_minutes
         found = self.exchanges
         starts, ends = rng.gamma(len(found.runs) + 0.5), rng.gamma(found.ended + 0.5)
-        return ResampledProfile(
-            self, weights, prior, rate, _rate(starts, found.pair_minutes) if self.has_names else 0.0,
+        return self._version(
+            weights, prior, rate, _rate(starts, found.pair_minutes) if self.has_names else 0.0,
             _rate(ends, found.run_minutes), rng.exponential(size=len(found.runs)),
         )  # fmt: skip
 
     def expected(self) -> ResampledProfile:
         """The profile with every event at weight one: no sampling error, for look-ups and laws."""
         found = self.exchanges
-        return ResampledProfile(
-            self,
+        return self._version(
             np.ones(len(self.judged)),
             PRIOR_EVENTS * self._pooled_shares(),
             len(self.phantoms) / self.shopper_minutes,
             _rate(len(found.runs), found.pair_minutes),
             _rate(found.ended, found.run_minutes),
             np.ones(len(found.runs)),
+        )
+
+    def _version(
+        self, weights: np.ndarray, prior: np.ndarray, phantoms: float, starts: float, ends: float,
+        run_weights: np.ndarray,
+    ) -> ResampledProfile:  # fmt: skip
+        odds = self.error_odds
+        prior = prior * np.where(np.array(OUTCOMES) == "right", 1.0, odds)
+        return ResampledProfile(
+            self,
+            weights * np.where(self.faulty, odds, 1.0),
+            prior,
+            odds * phantoms,
+            odds * starts,
+            ends,
+            run_weights,
         )
 
     def _pooled_shares(self) -> np.ndarray:
@@ -498,6 +540,8 @@ def predicted_rates(
 def pooled(profiles: Sequence[PerceptionProfile]) -> PerceptionProfile:
     """Profiles of one detector on several recordings as one."""
     first = profiles[0]
+    if any(p.error_odds != first.error_odds for p in profiles):
+        raise InputError("profile", "error_odds", "differs between the profiles", "pool profiles as judged")
     return PerceptionProfile(
         first.detector,
         tuple(r for p in profiles for r in p.recordings),
@@ -505,4 +549,5 @@ def pooled(profiles: Sequence[PerceptionProfile]) -> PerceptionProfile:
         pd.concat([p.phantoms for p in profiles], ignore_index=True),
         sum(p.shopper_minutes for p in profiles),
         first.notes,
+        first.error_odds,
     )

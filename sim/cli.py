@@ -534,3 +534,6 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+import sim.history_cli  # noqa: E402, F401 (its commands join `app`, which must be there first)
