@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim import dashboard_cli
+
 if TYPE_CHECKING:
     from sim.experiment import Comparison, FlowResult
     from sim.sweeps import Sweep
 
 app = typer.Typer()
+app.registered_commands += dashboard_cli.app.registered_commands
 
 ScenarioArgument = Annotated[
     str, typer.Argument(help="A shipped scenario (supermarket, convenience) or a YAML file.")
