@@ -36,7 +36,10 @@ ReplicationsOption = Annotated[
     int, typer.Option(min=2, max=100_000, help="Independent runs of the calendar's days.")
 ]
 CountOption = Annotated[
-    int | None, typer.Option("--replications", min=2, max=100_000, help="Independent runs of the calendar's days; else 20.")
+    int | None,
+    typer.Option(
+        "--replications", min=2, max=100_000, help="Independent runs of the calendar's days; else 20."
+    ),
 ]
 PrecisionOption = Annotated[
     str | None,
@@ -179,7 +182,12 @@ def sweep_command(
     profile: ProfileOption = None,
     replications: Annotated[
         int | None,
-        typer.Option("--replications", min=2, max=100_000, help="Independent runs of the calendar's days a point; else 10."),
+        typer.Option(
+            "--replications",
+            min=2,
+            max=100_000,
+            help="Independent runs of the calendar's days a point; else 10.",
+        ),
     ] = None,
     precision: PrecisionOption = None,
     metric: MetricOption = "reviews_per_1000_sales",

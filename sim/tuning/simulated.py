@@ -22,7 +22,7 @@ def simulated_sales(
     columns: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> SalesToTune:
-    """Simulate so many days and read their sales; every day has its own draw of the profile, so days are clusters.
+    """Simulate so many days and read their sales; the days that share a drawn version of the profile are a cluster.
 
     Args:
         columns: arguments of `read_sales`.
@@ -38,8 +38,8 @@ def simulated_sales(
     cost = ErrorCost(errors.dispute_usd, errors.dispute_share)
     sales = read_sales(result.sales_table(), error_cost=cost, **(columns or {}))
     caveat = (
-        f"simulated sales: what is promised is promised for the simulated store. Every day draws its own version of "
-        f"the profile ({len(profile.judged):,} judged events); more days do not make that profile surer"
+        f"simulated sales: what is promised is promised for the simulated store. Every two days share a drawn version "
+        f"of the profile ({len(profile.judged):,} judged events); more days do not make that profile surer"
     )
     return replace(
         sales, source=f"{scenario.name}, {days} simulated days (seed {seed})", notes=(caveat, *sales.notes)
