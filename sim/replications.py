@@ -193,7 +193,7 @@ class Outcome:
     """What came of one replication.
 
     Attributes:
-        table: the sales table, when it was asked for.
+        table: the sales table, when it was asked for, with the column `profile_version`.
     """
 
     replication: int
@@ -217,7 +217,11 @@ def run_replication(run: Run, replication: int, with_table: bool, code: str) -> 
             "install the same versions of checkout-simulator, numpy, simpy and Python there",
         )
     done = replicate(run.scenario, run.flow, run.profile, run.seed, replication, keep_sales=with_table)
-    return Outcome(replication, done.metrics(), done.visits, done.sales, done.table if with_table else None)
+    table = None
+    if with_table:
+        version = np.full(len(done.table["sale"]), profile_version(replication), np.int32)
+        table = done.table | {"profile_version": version}
+    return Outcome(replication, done.metrics(), done.visits, done.sales, table)
 
 
 class Outcomes:

@@ -88,7 +88,9 @@ def tune_command(
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Column of the day or recording [replication, recording or day]; none for none."),
+        typer.Option(
+            help="Column of the day or recording [profile_version, replication, recording or day]; none for none."
+        ),
     ] = None,
     wrong_before_review: Annotated[
         bool,

@@ -27,7 +27,7 @@ CONFIDENCE_COLUMNS = (
     ("confidence",),
 )
 """Names under which a table may hold its confidences; the first set that is there is taken."""
-CLUSTER_COLUMNS = ("replication", "recording", "day")
+CLUSTER_COLUMNS = ("profile_version", "replication", "recording", "day")
 """Columns that mark sales which share a day, a draw or a recording, and so are not independent."""
 SMALL_GROUP = 30
 """Assumed: groups of fewer sales are pooled, because their thresholds would be chance."""

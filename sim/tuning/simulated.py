@@ -22,7 +22,7 @@ def simulated_sales(
     columns: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> SalesToTune:
-    """Simulate and read the sales; every replication has its own draw of the profile, so replications are clusters.
+    """Simulate and read the sales; replications that share a drawn version of the profile are a cluster.
 
     Args:
         columns: arguments of `read_sales`.
@@ -38,7 +38,7 @@ def simulated_sales(
     cost = ErrorCost(errors.dispute_usd, errors.dispute_share)
     sales = read_sales(result.sales_table(), error_cost=cost, **(columns or {}))
     caveat = (
-        "simulated sales: what is promised is promised for the simulated store. Every replication draws its own "
+        "simulated sales: what is promised is promised for the simulated store. Every two replications share a drawn "
         f"version of the profile ({len(profile.judged):,} judged events); more replications do not make that profile "
         "surer"
     )
