@@ -21,7 +21,7 @@ from sim.scenario import Scenario
 
 Progress = Callable[[str, float], None]
 
-ERROR_ODDS = tuple(2.0**power for power in range(-8, 4))
+ERROR_ODDS = tuple(2.0**power for power in (-11, -9, -7, -5, -4, -3, -2, -1, 0, 1, 2, 3))
 """Where the curve is computed before the root is refined."""
 CLOSE_ENOUGH = 1.0
 """Reviews per 1,000 sales: the root is refined until it is so close to the target."""

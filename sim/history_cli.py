@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from sim.basket_curve import BasketCurve
     from sim.calibration import Calibration
+    from sim.learning import Learning
     from sim.sensitivity import Sensitivity
 
 DaysOption = Annotated[
@@ -104,8 +106,10 @@ def print_calibration(found: Calibration) -> None:
             f"{100 * found.faulty_share(f.error_odds):.2f} %",
         )  # fmt: skip
     _console().print(table)
-    columns = ("quantity", "predicted", "95 % interval", "unit", "published", "agrees")
-    table = _table(f"predicted with error odds {found.fitted.error_odds:.3g}", columns)
+    table = _table(
+        f"predicted with error odds {found.fitted.error_odds:.3g}",
+        ("quantity", "predicted", "95 % interval", "unit", "published", "agrees"),
+    )
     for a in found.anchors:
         interval = "" if a.ci95 is None else f"{number(a.ci95[0])} - {number(a.ci95[1])}"
         verdict = "cannot say" if a.agrees is None else "yes" if a.agrees else "no"
@@ -135,7 +139,7 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    words = ("quantity", "unit", "published", "agrees", "parameter", "range is", "flow")
+    words = ("quantity", "unit", "published", "agrees", "parameter", "range is", "flow", "metric")
     for name in columns:
         table.add_column(name, justify="left" if name in words else "right")
     return table
@@ -200,3 +204,164 @@ def print_sensitivity(found: Sensitivity) -> None:
 def signed(value: float) -> str:
     """A number with its sign."""
     return f"{'-' if value < 0 else '+'}{number(abs(value))}"
+
+
+@app.command("learn")
+def learn_command(
+    scenario: Annotated[
+        str, typer.Argument(help="A shipped scenario or a YAML file.")
+    ] = "fresh-supermarket-2022",
+    curve: Annotated[
+        Path | None,
+        typer.Option("--curve", help="Learning curve; else the shipped models/learning-curve.json."),
+    ] = None,
+    error: Annotated[
+        str, typer.Option(help="Which error of the curve: event, product or low_confidence.")
+    ] = "event",
+    sensors: Annotated[str, typer.Option(help="vision or plates+vision.")] = "plates+vision",
+    profile: ProfileOption = None,
+    stores: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Stores that one detector learns from.")
+    ] = 47,
+    months: Annotated[int, typer.Option(min=1, max=600)] = 36,
+    pictures_per_review: Annotated[float, typer.Option(min=0.0, help="Pictures labelled in a review.")] = 1.0,
+    usd_per_picture: Annotated[
+        float, typer.Option(min=0.0, help="Price of a label, beside the review.")
+    ] = 0.1,
+    most_pictures: Annotated[
+        float | None, typer.Option("--most-pictures", min=0.0, help="Pictures labelled a month at most.")
+    ] = None,
+    new_products: Annotated[
+        float,
+        typer.Option("--new-products", min=0.0, max=1.0, help="Share of products that are new each month."),
+    ] = 0.02,
+    planogram_every: Annotated[
+        int, typer.Option("--planogram-every", min=0, help="Months between rearrangements; 0 for none.")
+    ] = 6,
+    planogram_share: Annotated[
+        float, typer.Option("--planogram-share", min=0.0, max=1.0, help="Pictures that one makes worthless.")
+    ] = 0.1,
+    targets: Annotated[str, typer.Option(help="Reviews per 1,000 sales to wait for.")] = "50,20",
+    replications: DaysOption = 10,
+    seed: int = 1,
+    workers: WorkersOption = 2,
+    changes: SetOption = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Months in which reviewers label, perception learns, and reviews fall; what that has cost, and whether it ends."""
+    from checkout.cli import progress_bar, write_json
+    from checkout.output import check_free
+    from checkout.vision.learning_curve import LearningCurve
+    from sim.calibration import review_curve
+    from sim.cli import _profile, _scenario
+    from sim.demo import SHIPPED_PROFILE
+    from sim.learning import Programme, law_of, learn
+
+    law = law_of(LearningCurve.load(curve or SHIPPED_PROFILE.parent / "learning-curve.json"), error, sensors)
+    store, wanted = _scenario(scenario, changes), numbers("--targets", targets)
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
+    review = store.just_walk_out.review
+    programme = Programme(
+        stores, months, pictures_per_review, usd_per_picture, most_pictures, new_products, planogram_every,
+        planogram_share, review.work_s, review.wage_usd_per_hour, store.shoppers.visits_per_day,
+    )  # fmt: skip
+    with progress_bar() as tell:
+        reviews = review_curve(
+            store, _profile(profile, ["just-walk-out"]), replications=replications, seed=seed, workers=workers,
+            progress=tell,
+        )  # fmt: skip
+    found = learn(reviews, law, programme, targets=wanted, seed=seed)
+    if not write_json(found.to_dict(), to_json, force=force):
+        print_learning(found)
+
+
+def print_learning(found: Learning) -> None:
+    """The first months and every half year as a table, and when each number of reviews is reached."""
+    columns = ("month", "pictures", "error", "reviews per 1,000", "95 % band", "$ this month", "$ until then")
+    table = _table(f"{found.programme.stores} stores that learn from their reviews", columns)
+    shown = found.months[(found.months["month"] <= 3) | (found.months["month"] % 6 == 0)]
+    for row in shown.to_dict(orient="records"):
+        band = f"{number(row['reviews_per_1000_sales_low'])} - {number(row['reviews_per_1000_sales_high'])}"
+        table.add_row(
+            f"{row['month']:.0f}", f"{row['pictures']:,.0f}", f"{row['error']:.4f}",
+            number(row["reviews_per_1000_sales"]), band, f"{row['reviews_usd'] + row['labels_usd']:,.0f}",
+            f"{row['spent_usd']:,.0f}",
+        )  # fmt: skip
+    console = _console()
+    console.print(table)
+    for r in found.reached:
+        when = "never" if r.month is None else f"in month {r.month}, for ${r.usd:,.0f}"
+        low, high = ("later" if m is None else str(m) for m in r.months95)
+        console.print(
+            f"{r.reviews_per_1000_sales:g} reviews per 1,000 sales: {when} within {found.programme.months} months; "
+            f"{100 * r.share:.0f} % of the draws reach it (95 %: month {low} - {high})"
+        )
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+@app.command("basket-curve")
+def basket_curve_command(
+    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.")] = "supermarket",
+    items: Annotated[
+        str, typer.Option(help="Mean items in a basket, separated by commas.")
+    ] = "1.5,2.8,5,10.7,20,30",
+    flows: Annotated[
+        str, typer.Option(help="Flows, separated by commas.")
+    ] = "just-walk-out,dash-cart,self-checkout,staffed-lanes",
+    profile: ProfileOption = None,
+    replications: DaysOption = 5,
+    seed: int = 1,
+    workers: WorkersOption = 2,
+    changes: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the charts to this HTML file.")] = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Reviews and cost per sale against items per basket, and where the ways of selling cross."""
+    from checkout.cli import progress_bar, write_json
+    from checkout.output import check_free
+    from sim.basket_curve import basket_curve, write_page
+    from sim.cli import _profile, _scenario
+
+    store, sizes = _scenario(scenario, changes), numbers("--items", items)
+    names = [name.strip() for name in flows.split(",") if name.strip()]
+    for path in (out, to_json):
+        if path is not None and str(path) != "-":
+            check_free(Path(path), force=force)
+    with progress_bar() as tell:
+        found = basket_curve(
+            store, _profile(profile, names), sizes, names, replications=replications, seed=seed, workers=workers,
+            progress=tell,
+        )  # fmt: skip
+    if out is not None:
+        command = f"checkout basket-curve {scenario} --items {items} --flows {flows} --seed {seed}"
+        write_page(out, found, command=f"{command} --replications {replications}", force=force)
+    if not write_json(found.to_dict(), to_json, force=force):
+        print_basket_curve(found)
+
+
+def print_basket_curve(found: BasketCurve) -> None:
+    """Means by size, a row a flow and metric, and the crossings."""
+    from sim.basket_curve import said
+
+    table = _table(
+        f"{found.scenario}: by mean items in a basket", ("flow", "metric", *(f"{s:g}" for s in found.sizes))
+    )
+    for (flow, metric), rows in found.to_pandas().groupby(["flow", "metric"], sort=False):
+        cells = [
+            f"{number(mean)} ± {number(high - mean)}"
+            for mean, high in zip(rows["mean"], rows["high"], strict=True)
+        ]
+        table.add_row(str(flow), str(metric), *cells)
+    _console().print(table)
+    crossings = found.crossings()
+    for crossing in crossings:
+        _console().print(said(crossing))
+    if not crossings:
+        _console().print("costs cross nowhere between these sizes")
+    _console().print(
+        "mean ± 95 % t-interval over days, the same shoppers in every flow; crossings: paired bootstrap"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from checkout.errors import InputError
+from sim.scenario import load_scenario
 from sim.sensitivity import PARAMETERS, Parameter, sensitivity
 from tests.sim.conftest import small, two_valued_profile
 
@@ -14,7 +15,9 @@ ODDS = Parameter("error odds", ("error_odds",), 0.5, 4.0, "assumed")
 
 
 def test_a_cost_a_sale_moves_the_cost_by_its_range_and_reviews_not_at_all() -> None:
-    found = sensitivity(small(), PROFILE, (CLOUD, ODDS), trajectories=2, replications=1)
+    found = sensitivity(
+        small(**{"shoppers.visits_per_day": 80}), PROFILE, (CLOUD, ODDS), trajectories=2, replications=1
+    )
     assert found.runs == 6
     effects = found.effects.set_index(["answer", "parameter"])
     cost, reviews = (
@@ -31,7 +34,10 @@ def test_every_parameter_is_tagged_and_can_be_set() -> None:
         assert parameter.tag.startswith(("assumed", "published", "measured"))
         for value in (parameter.low, parameter.high):
             fields = [field for field in parameter.fields if field != "error_odds"]
-            small(**dict.fromkeys(fields, round(value) if parameter.whole else value))
+            changed = load_scenario("supermarket").with_values(
+                dict.fromkeys(fields, round(value) if parameter.whole else value)
+            )
+            assert changed.name == "supermarket"
 
 
 @pytest.mark.parametrize(

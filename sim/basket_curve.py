@@ -1,0 +1,246 @@
+"""Reviews and cost against the size of the basket, for every way of selling, and where the ways cross.
+
+At each size all flows serve the same shoppers, so the point where two cross has a paired interval: a bootstrap over
+replications, all sizes and both flows drawn together.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from checkout.errors import InputError
+from checkout.output import new_file
+from checkout.profile import PerceptionProfile
+from sim.experiment import FlowResult, compare, needs_profile
+from sim.flows import FLOWS
+from sim.scenario import Scenario
+
+Progress = Callable[[str, float], None]
+
+SIZES = (1.5, 2.8, 5.0, 10.7, 20.0, 30.0)
+MEDIAN_SHARE = 0.55
+"""Assumed: the median of a lognormal basket over its mean; it is 0.5 in Complete Journey."""
+RESAMPLES = 1000
+ATTENTION = ("reviews_per_1000_sales", "interventions_per_1000_sales")
+SHOWN = (*ATTENTION, "escapes_per_1000_sales", "cost_per_sale_usd")
+COLOURS = {
+    "just-walk-out": "#d9772b", "dash-cart": "#2f7fb8", "self-checkout": "#3d9970", "staffed-lanes": "#7a5bb0",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where two flows cost the same.
+
+    Attributes:
+        a, b: flows; `a` is cheaper below `items`.
+        items: mean items in a basket. ci95: None on the side that lies beyond the sizes simulated.
+        share: of the bootstrap draws that cross at all.
+    """
+
+    a: str
+    b: str
+    items: float
+    ci95: tuple[float | None, float | None]
+    share: float
+
+
+@dataclass(frozen=True)
+class BasketCurve:
+    """Metrics of flows against mean items in a basket.
+
+    Attributes:
+        sizes: ascending. results: of each flow, one result a size.
+    """
+
+    scenario: str
+    sizes: tuple[float, ...]
+    results: Mapping[str, tuple[FlowResult, ...]]
+    seed: int
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a size, flow and metric of `SHOWN`: mean with low and high (t over replications)."""
+        rows = []
+        for flow, results in self.results.items():
+            for size, result in zip(self.sizes, results, strict=True):
+                for metric in SHOWN:
+                    estimate = result.estimate(metric)
+                    if estimate:
+                        rows.append((size, flow, metric, estimate.mean, *(estimate.ci95 or (np.nan, np.nan))))
+        return pd.DataFrame(rows, columns=["items_mean", "flow", "metric", "mean", "low", "high"])
+
+    def crossings(self, metric: str = "cost_per_sale_usd") -> list[Crossing]:
+        """Every pair of flows that cross, by mean items; linear in the logarithm of the size in between."""
+        found = []
+        for a, b in combinations(self.results, 2):
+            gap = self._values(a, metric) - self._values(b, metric)
+            for at in _roots(self.sizes, gap.mean(axis=1)):
+                found.append(self._crossing(a, b, gap, at))
+        return sorted(found, key=lambda c: c.items)
+
+    def _values(self, flow: str, metric: str) -> np.ndarray:
+        values = [result.values[metric] for result in self.results[flow]]
+        return np.array(values, float)
+
+    def _crossing(self, a: str, b: str, gap: np.ndarray, at: float) -> Crossing:
+        rng = np.random.default_rng([self.seed, 17])
+        size = gap.shape[1]
+        nearest, crossed = [], 0
+        for drawn in rng.integers(size, size=(RESAMPLES, size)):
+            roots = _roots(self.sizes, gap[:, drawn].mean(axis=1))
+            if roots:
+                crossed += 1
+                nearest.append(min(roots, key=lambda root: abs(np.log(root / at))))
+        low, high = np.quantile(nearest, [0.025, 0.975])
+        whole = crossed == RESAMPLES
+        below = np.interp(0.99 * at, self.sizes, gap.mean(axis=1)) <= 0
+        first, second = (a, b) if below else (b, a)
+        bounds = (float(low), float(high)) if whole else (None, None)
+        return Crossing(first, second, at, bounds, crossed / RESAMPLES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `basket-curve --json` prints."""
+        return {
+            "scenario": self.scenario, "seed": self.seed,
+            "interval": "t over replications; crossings: paired bootstrap over replications",
+            "points": self.to_pandas().to_dict(orient="records"),
+            "crossings": [
+                {"cheaper_below": c.a, "cheaper_above": c.b, "items_mean": c.items, "ci95": list(c.ci95),
+                 "share_of_draws": c.share}
+                for c in self.crossings()
+            ],
+        }  # fmt: skip
+
+
+def _roots(sizes: Sequence[float], gap: np.ndarray) -> list[float]:
+    """Sizes at which a gap changes its sign."""
+    logs = np.log(sizes)
+    # A gap of exactly none counts as the sign after it, so that a crossing on a simulated size is found once.
+    positive = gap > 0
+    at = np.flatnonzero(positive[:-1] != positive[1:])
+    return [float(np.exp(logs[i] + (logs[i + 1] - logs[i]) * gap[i] / (gap[i] - gap[i + 1]))) for i in at]
+
+
+def basket_curve(
+    scenario: Scenario,
+    profile: PerceptionProfile | None,
+    sizes: Sequence[float] = SIZES,
+    flows: Sequence[str] = FLOWS,
+    *,
+    replications: int = 5,
+    seed: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> BasketCurve:
+    """Simulate every flow at every size of basket; a replication is one Monday after a day of warm-up.
+
+    Everything else stays as the scenario has it, above all the staff: a desk that is too small for large baskets
+    makes receipts late, not dear.
+
+    Raises:
+        InputError: fewer than two sizes, or one that cannot be a mean basket.
+    """
+    ascending = tuple(sorted(set(sizes)))
+    if len(ascending) < 2 or ascending[0] <= 1:
+        raise InputError("--items", "", f"{list(sizes)}, expected two or more different sizes above 1")
+    if profile is None and needs_profile(flows):
+        raise InputError("--profile", "", "just-walk-out needs a perception profile")
+    results: dict[str, list[FlowResult]] = {flow: [] for flow in flows}
+    for index, size in enumerate(ascending):
+
+        def tell(what: str, share: float, index: int = index) -> None:
+            if progress:
+                progress(f"baskets: {what}", (index + share) / len(ascending))
+
+        items = {"distribution": "lognormal", "mean": size, "median": max(0.51, MEDIAN_SHARE * size)}
+        day = scenario.with_values(
+            {"shoppers.items": items, "calendar.days": 1, "calendar.warm_up_days": 1,
+             "calendar.first_weekday": "monday"}
+        )  # fmt: skip
+        compared = compare(
+            day, flows, profile, replications=replications, seed=seed, workers=workers, progress=tell
+        )
+        for flow in flows:
+            results[flow].append(compared.flows[flow])
+    return BasketCurve(scenario.name, ascending, {f: tuple(r) for f, r in results.items()}, seed)
+
+
+def write_page(path: str | Path, curve: BasketCurve, *, command: str, force: bool = False) -> None:
+    """One HTML page with both charts and the numbers; it loads nothing from anywhere.
+
+    Raises:
+        InputError: the file exists and `force` is not set.
+    """
+    from plotly.offline import get_plotlyjs
+
+    table = curve.to_pandas()
+    charts = (
+        _chart(table, ATTENTION, "reviews or interventions per 1,000 sales"),
+        _chart(table, ("cost_per_sale_usd",), "cost per sale, $"),
+    )
+    crossings = "".join(f"<li>{escape(said(c))}</li>" for c in curve.crossings())
+    rows = "".join(
+        f"<tr><td>{escape(r['flow'])}</td><td>{escape(r['metric'].replace('_', ' '))}</td><td>{r['items_mean']:g}</td>"
+        f"<td>{r['mean']:.2f}</td><td>{r['low']:.2f} to {r['high']:.2f}</td></tr>"
+        for r in table.to_dict(orient="records")
+    )
+    replications = next(iter(curve.results.values()))[0].replications
+    with new_file(path, force=force) as draft:
+        draft.write_text(
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+            'content="width=device-width,initial-scale=1"><title>Basket size</title>'
+            "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;"
+            "color:#22252a;background:#fbfaf8}table{border-collapse:collapse;font-size:.9rem}"
+            "td,th{padding:.2rem .8rem;border-bottom:1px solid #dcd9d3;text-align:right}"
+            "td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}</style>"
+            f"<script>{get_plotlyjs()}</script></head><body><h1>Basket size: {escape(curve.scenario)}</h1>"
+            f"<p>{replications} days a size, the same shoppers in every flow; bars are 95 % t-intervals.</p>"
+            f"{''.join(charts)}<h2>Where costs cross</h2><ul>{crossings or '<li>nowhere</li>'}</ul>"
+            "<h2>Numbers</h2><table><tr><th>flow</th><th>metric</th><th>items</th><th>mean</th>"
+            f"<th>95 % interval</th></tr>{rows}</table>"
+            f"<p>Seed {curve.seed}; checkout-simulator {version('checkout-simulator')}, Python "
+            f"{platform.python_version()}; <code>{escape(command)}</code></p></body></html>",
+            encoding="utf-8",
+        )
+
+
+def said(crossing: Crossing) -> str:
+    """A crossing in words."""
+    low, high = crossing.ci95
+    sure = (
+        f"95 %: {low:.1f}-{high:.1f}"
+        if low is not None and high is not None
+        else f"in {100 * crossing.share:.0f} % of the draws"
+    )
+    return f"{crossing.a} is cheaper than {crossing.b} below {crossing.items:.1f} items ({sure})"
+
+
+def _chart(table: pd.DataFrame, metrics: Sequence[str], title: str) -> str:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for (flow, metric), rows in table[table["metric"].isin(metrics)].groupby(["flow", "metric"], sort=False):
+        word = "" if len(metrics) == 1 else f": {str(metric).split('_')[0]}"
+        figure.add_scatter(
+            name=f"{flow}{word}",
+            x=rows["items_mean"].tolist(),
+            y=rows["mean"].tolist(),
+            error_y={"type": "data", "array": (rows["high"] - rows["mean"]).tolist()},
+            mode="lines+markers",
+            line={"color": COLOURS.get(str(flow), "#8a8f98")},
+        )
+    figure.update_layout(
+        height=420, xaxis_title="mean items in a basket", yaxis_title=title, yaxis_rangemode="tozero",
+        legend={"orientation": "h", "y": 1.12}, margin={"l": 60, "r": 20, "t": 30, "b": 50}, template="plotly_white",
+    )  # fmt: skip
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False}))
