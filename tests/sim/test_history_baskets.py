@@ -10,6 +10,7 @@ import pytest
 from checkout.errors import InputError
 from sim.basket_curve import BasketCurve, basket_curve, write_page
 from sim.experiment import FlowResult
+from sim.replications import Outcome, Outcomes, Run
 from sim.results import METRICS
 from tests.sim.conftest import small, two_valued_profile
 
@@ -26,8 +27,11 @@ def made_up(costs: dict[str, list[list[float]]]) -> BasketCurve:
     """Costs by flow, size and replication."""
 
     def result(flow: str, values: list[float]) -> FlowResult:
-        metrics: dict[str, list[float | None]] = {name: [None] * len(values) for name in METRICS}
-        return FlowResult("x", flow, 1, 1, 1, metrics | {"cost_per_sale_usd": list(values)})
+        outcomes = Outcomes()
+        for number, value in enumerate(values):
+            metrics: dict[str, float | None] = dict.fromkeys(METRICS)
+            outcomes.add(Outcome(number, metrics | {"cost_per_sale_usd": value}, 1, 1, None))
+        return FlowResult(Run(small(), flow, None, 1, None), outcomes, len(values), {})
 
     return BasketCurve(
         "x", (1.0, 10.0, 100.0), {f: tuple(result(f, v) for v in rows) for f, rows in costs.items()}, 1
