@@ -91,11 +91,15 @@ def require_command(
             help="US dollars a year for setting 1 % of the products apart from look-alikes [assumed]."
         ),
     ] = 2_000.0,
-    days: Annotated[int, typer.Option(min=2, max=1000, help="Mean weekdays of each step of the search.")] = 6,
+    days: Annotated[
+        int, typer.Option(min=2, max=1000, help="Mean weekdays of each step of the search.")
+    ] = 12,
     trials: Annotated[int, typer.Option(min=1, max=100_000, help="Combinations that are tried.")] = 40,
-    replications: Annotated[int, typer.Option(min=2, max=10_000, help="Of each confirming run.")] = 6,
+    replications: Annotated[int, typer.Option(min=2, max=10_000, help="Of each confirming run.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes of the confirming runs.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
+    ] = 2,
     to_json: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of its own (HTML).")

@@ -149,9 +149,9 @@ def require(
     goal: float,
     *,
     costs: LeverCosts | None = None,
-    days: int = 6,
+    days: int = 12,
     trials: int = 40,
-    replications: int = 6,
+    replications: int = 8,
     seed: int = 1,
     workers: int = 1,
     progress: Progress | None = None,
@@ -159,7 +159,7 @@ def require(
     """What it takes to need at most `goal` reviews per 1,000 sales.
 
     Args:
-        days: mean weekdays of each step of the search, each with its own version of the profile.
+        days: mean weekdays of each step of the search.
         trials: combinations that are tried.
         replications: of the confirming runs, by the scenario's own calendar.
 
@@ -170,7 +170,7 @@ def require(
         raise InputError(
             "--reviews", "", f"{goal:g}, expected a number of 1,000 sales above 0 and under 1,000"
         )
-    search = _Search(scenario, profile, costs or LeverCosts(), days, seed)
+    search = _Search(scenario, profile, costs or LeverCosts(), days, seed, workers)
     total = 3 + len(LEVERS) * (STEPS + 2) + trials
     done = 0
 
@@ -211,10 +211,16 @@ class _Search:
     """The store with its levers moved; every position is simulated once, with the same random numbers."""
 
     def __init__(
-        self, scenario: Scenario, profile: PerceptionProfile, costs: LeverCosts, days: int, seed: int
+        self,
+        scenario: Scenario,
+        profile: PerceptionProfile,
+        costs: LeverCosts,
+        days: int,
+        seed: int,
+        workers: int,
     ) -> None:
         self.scenario, self.profile, self.costs = scenario, profile, costs
-        self._days, self.seed = days, seed
+        self._days, self.seed, self._workers = days, seed, workers
         self._sure = sure(profile, scenario)
         self._seen: dict[tuple[float, ...], FlowResult] = {}
         flat = dict.fromkeys(WEEKDAYS, 1 / 7)
@@ -276,7 +282,12 @@ class _Search:
         if key not in self._seen:
             scenario, profile = self.changed(moved)
             self._seen[key] = simulate(
-                scenario.with_values(self._mean_day), FLOW, profile, replications=self._days, seed=self.seed
+                scenario.with_values(self._mean_day),
+                FLOW,
+                profile,
+                replications=self._days,
+                seed=self.seed,
+                workers=self._workers,
             )
         return self._seen[key]
 
