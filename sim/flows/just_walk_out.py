@@ -36,7 +36,7 @@ class JustWalkOutFlow:
         review = self._settings.review
         self.office = simpy.Environment()
         self.desk = ReviewDesk(self.office, review.reviewers, review.shifts)
-        self.open_reviews = 0
+        self.open_bills = 0
 
     def opens(self) -> None:
         plans = self._store.plans
@@ -76,7 +76,7 @@ class JustWalkOutFlow:
 
     def finishes(self) -> None:
         """The desk works on, day and night as its shifts say, until no bill is open."""
-        while self.open_reviews:
+        while self.open_bills:
             self.office.run(until=(self.office.now // DAY_S + 1) * DAY_S)
 
     def _fill(self, table: DayTable, seen: SeenDay, bills: _Bills, came: np.ndarray) -> None:
@@ -163,7 +163,7 @@ class JustWalkOutFlow:
             )
         )
         for visit in sorted(work.keys() | waits_for.keys()):
-            self.open_reviews += visit in work
+            self.open_bills += 1
             table.open_bills += 1
             self.office.process(
                 self._bill(
@@ -185,13 +185,13 @@ class JustWalkOutFlow:
         yield office.timeout(ready_s - office.now)
         if work is not None and done is not None:
             yield from self.desk.review(*work)
-            self.open_reviews -= 1
             done.succeed()
         for other in waits_for:
             if not other.processed:
                 yield other
         table["time_to_receipt_s"][visit] = office.now - table["leaves_s"][visit]
         table.open_bills -= 1
+        self.open_bills -= 1
 
     def _pay(self, table: DayTable, seen: SeenDay, came: np.ndarray) -> None:
         """What the day has cost."""
