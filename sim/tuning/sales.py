@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from checkout.errors import InputError, nearest
+from sim.shoppers import DAY_S
 from sim.tuning.tables import BadLines, Table, flags, numbers, open_table
 
 ASPECTS = ("item", "action", "shopper")
@@ -29,6 +30,8 @@ CONFIDENCE_COLUMNS = (
 """Names under which a table may hold its confidences; the first set that is there is taken."""
 CLUSTER_COLUMNS = ("profile_version", "replication", "recording", "day")
 """Columns that mark sales which share a day, a draw or a recording, and so are not independent."""
+RUN_COLUMNS = ("replication", "day")
+"""Columns that tell days apart; without `day`, the clock does, within a replication."""
 SMALL_GROUP = 30
 """Assumed: groups of fewer sales are pooled, because their thresholds would be chance."""
 MOST_VALUES = 24
@@ -69,6 +72,7 @@ class SalesToTune:
         group, group_names: int [n] and what the numbers stand for; None without groups.
         cluster, cluster_name: int [n], which sales belong together (a day, a recording); None where none do.
         leaves_s: float [n], seconds since midnight; None where unknown.
+        day: int [n], on which day of all that were counted each sale was; None where unknown.
         settled: float [n], the lowest confidence that decides whether a wrong bill is made right, by its own review
             or by that of another's bill that holds its goods; None where only its own review counts.
         notes: what was left out or assumed while reading.
@@ -85,6 +89,7 @@ class SalesToTune:
     cluster: np.ndarray | None = None
     cluster_name: str = ""
     leaves_s: np.ndarray | None = None
+    day: np.ndarray | None = None
     settled: np.ndarray | None = None
     notes: tuple[str, ...] = field(default=(), repr=False)
 
@@ -124,7 +129,7 @@ class SalesToTune:
         """The sales of these rows (indices or a mask)."""
         picked: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
-            for name in ("confidences", "wrong", "lost_usd", "group", "cluster", "leaves_s", "settled")
+            for name in ("confidences", "wrong", "lost_usd", "group", "cluster", "leaves_s", "day", "settled")
         }
         return replace(self, **picked)
 
@@ -177,7 +182,10 @@ def read_sales(
     clustered = _cluster_column(path, names, cluster)
     clock = next((c for c in ("leaves_s", "arrives_s") if c in names), None)
     extra = [c for c in ("sale", "reviewed", "flow", "settled_confidence") if c in names]
-    wanted = dict.fromkeys([*chosen, truth, *money, *extra, *(c for c in (grouping, clustered, clock) if c)])
+    runs = [c for c in RUN_COLUMNS if c in names]
+    wanted = dict.fromkeys(
+        [*chosen, truth, *money, *extra, *runs, *(c for c in (grouping, clustered, clock) if c)]
+    )
     frame = table.read(list(wanted))
 
     notes = [f"{table.blank:,} blank lines were passed over"] if table.blank else []
@@ -213,11 +221,20 @@ def read_sales(
         cluster=None if clustered is None else pd.factorize(frame[clustered][keep])[0],
         cluster_name=clustered or "",
         leaves_s=seconds,
+        day=None if seconds is None else _days(frame[keep], runs, seconds),
         settled=_settled(frame, keep),
         notes=tuple(notes),
     )
     checked = check_scores(sales)
     return checked if by is None else grouped(checked, _labels(frame[keep], by, str(grouping), bands), by)
+
+
+def _days(frame: pd.DataFrame, runs: Sequence[str], seconds: np.ndarray) -> np.ndarray:
+    """Which day each sale was on, int [n], numbered from 0."""
+    marks = [frame[name].to_numpy() for name in runs]
+    if "day" not in runs:
+        marks.append(seconds // DAY_S)
+    return np.asarray(pd.factorize(pd.MultiIndex.from_arrays(marks))[0])
 
 
 def check_scores(sales: SalesToTune) -> SalesToTune:

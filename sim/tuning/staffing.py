@@ -59,15 +59,10 @@ class ReviewWork:
 
     @classmethod
     def of(cls, sales: SalesToTune, **given: Any) -> ReviewWork | None:
-        """The work that the sales themselves show, when they say at what time they ended.
-
-        A day is one of their clusters' days, by the clock of `leaves_s`.
-        """
-        if sales.leaves_s is None:
+        """The work that the sales themselves show, when they say at what time they ended."""
+        if sales.leaves_s is None or sales.day is None:
             return None
-        dated = sales.cluster is not None and sales.cluster_name in ("replication", "day")
-        run = np.asarray(sales.cluster) if dated else np.zeros(len(sales))
-        days = len(np.unique(np.column_stack([run, sales.leaves_s // DAY_S]), axis=0))
+        days = len(np.unique(sales.day))
         counts = np.bincount((sales.leaves_s // HOUR_S).astype(int) % 24, minlength=24) / days
         used = np.flatnonzero(counts)
         return cls(tuple(counts[used[0] : used[-1] + 1].tolist()), **given)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.integrate import quad
 
 from checkout.errors import InputError
-from sim.tuning import ReviewWork, desk_size, pareto_frontier
+from sim.tuning import ReviewWork, desk_size, pareto_frontier, read_sales
 from sim.tuning.staffing import (
     HOUR_S,
     costs_along,
@@ -112,3 +113,23 @@ def test_costs_along_a_frontier_are_those_of_each_desk() -> None:
 def test_work_that_cannot_be_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
         ReviewWork(**fields)  # type: ignore[arg-type]
+
+
+def test_the_days_of_replications_that_share_a_version_are_counted_one_by_one() -> None:
+    """Two replications of two days, 24 sales each day, the last of them after midnight."""
+    hours = np.arange(1, 25)
+    rows = [
+        {"replication": run, "profile_version": 0, "day": day, "leaves_s": 3600.0 * (24 * day + hour)}
+        for run in range(2) for day in range(2) for hour in hours
+    ]  # fmt: skip
+    table = pd.DataFrame(rows).assign(
+        sale=True, confidence=np.tile([0.2, 0.9], 48), wrong=np.tile([True, False], 48)
+    )
+    work = ReviewWork.of(read_sales(table))
+    assert work is not None
+    assert work.sales_per_day == pytest.approx(24)
+    without_day = ReviewWork.of(read_sales(table.drop(columns="day")))
+    assert without_day is not None
+    assert without_day.sales_per_day == pytest.approx(
+        16
+    )  # what leaves after midnight is on the third day by the clock
