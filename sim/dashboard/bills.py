@@ -125,10 +125,10 @@ def bills_before_review(
         raise InputError(
             scenario.name, "shoppers.visits_per_day", f"{days} days have no sale", "give more visits"
         )
+    day = np.repeat(np.arange(days), [len(part[1]) for part in parts])
     sales = SalesToTune(
         f"{scenario.name}, {days} simulated days (seed {seed})", confidences, ASPECTS, wrong, lost_usd,
-        cluster=np.repeat(np.arange(days), [len(part[1]) for part in parts]), cluster_name="day",
-        leaves_s=leaves_s, settled=settled,
+        cluster=day, cluster_name="day", leaves_s=leaves_s, day=day, settled=settled,
     )  # fmt: skip
     return Bills(sales, doubts / reviews if reviews else 0.0)
 
