@@ -447,7 +447,7 @@ def _events_table(events: Any, at: int) -> str:
         f"<td>{e.lowest_confidence:.2f}</td></tr>"
         for i, e in enumerate(events)
     )
-    head = "<tr><th>s</th><th>shopper</th><th>units</th><th class=word>product</th><th>lowest confidence</th></tr>"
+    head = "<tr><th>s</th><th>shopper</th><th>units</th><th class=word>product</th><th>least sure</th></tr>"
     return f'<table class="data">{head}{rows}</table>'
 
 
@@ -456,7 +456,7 @@ def _trace_figure(trace: replay.Trace | None, t_s: float) -> dict[str, Any]:
         {"x": trace.t_s.round(3).tolist(), "y": grams.round(1).tolist(), "mode": "lines", "name": plate}
         for plate, grams in trace.plates.items()
     ]  # fmt: skip
-    layout = _layout("seconds", "change of the load, grams")
+    layout = _layout("seconds", "change of the load, grams") | {"legend": {"orientation": "v"}}
     layout["shapes"] = [{"type": "line", "xref": "x", "yref": "paper", "x0": t_s, "x1": t_s, "y0": 0, "y1": 1,
                          "line": {"color": ACCENT, "dash": "dot"}}]  # fmt: skip
     return {"data": data, "layout": layout, "config": {"displayModeBar": False, "responsive": True}}
