@@ -1,7 +1,7 @@
 """Reviews and cost against the size of the basket, for every way of selling, and where the ways cross.
 
 At each size all flows serve the same shoppers, so the point where two cross has a paired interval: a bootstrap over
-replications, all sizes and both flows drawn together.
+versions of the profile with their days, all sizes and both flows drawn together.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from checkout.output import new_file
 from checkout.profile import PerceptionProfile
 from sim.experiment import FlowResult, compare, needs_profile
 from sim.flows import FLOWS
+from sim.replications import profile_version
 from sim.scenario import Scenario
 
 Progress = Callable[[str, float], None]
@@ -69,7 +70,7 @@ class BasketCurve:
     seed: int
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a size, flow and metric of `SHOWN`: mean with low and high (t over replications)."""
+        """One row a size, flow and metric of `SHOWN`: mean with low and high (as `FlowResult.estimate`)."""
         rows = []
         for flow, results in self.results.items():
             for size, result in zip(self.sizes, results, strict=True):
@@ -94,9 +95,12 @@ class BasketCurve:
 
     def _crossing(self, a: str, b: str, gap: np.ndarray, at: float) -> Crossing:
         rng = np.random.default_rng([self.seed, 17])
-        size = gap.shape[1]
+        # Days with one version of the profile are alike, so they are drawn together.
+        versions = np.array([profile_version(i) for i in range(gap.shape[1])])
+        groups = [np.flatnonzero(versions == version) for version in np.unique(versions)]
         nearest, crossed = [], 0
-        for drawn in rng.integers(size, size=(RESAMPLES, size)):
+        for picked in rng.integers(len(groups), size=(RESAMPLES, len(groups))):
+            drawn = np.concatenate([groups[pick] for pick in picked])
             roots = _roots(self.sizes, gap[:, drawn].mean(axis=1))
             if roots:
                 crossed += 1
@@ -112,7 +116,7 @@ class BasketCurve:
         """The shape that `basket-curve --json` prints."""
         return {
             "scenario": self.scenario, "seed": self.seed,
-            "interval": "t over replications; crossings: paired bootstrap over replications",
+            "interval": "as simulate; crossings: paired bootstrap over versions of the profile and their days",
             "points": self.to_pandas().to_dict(orient="records"),
             "crossings": [
                 {"cheaper_below": c.a, "cheaper_above": c.b, "items_mean": c.items, "ci95": list(c.ci95),
@@ -204,7 +208,7 @@ def write_page(path: str | Path, curve: BasketCurve, *, command: str, force: boo
             "td,th{padding:.2rem .8rem;border-bottom:1px solid #dcd9d3;text-align:right}"
             "td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}</style>"
             f"<script>{get_plotlyjs()}</script></head><body><h1>Basket size: {escape(curve.scenario)}</h1>"
-            f"<p>{replications} days a size, the same shoppers in every flow; bars are 95 % t-intervals.</p>"
+            f"<p>{replications} days a size, the same shoppers in every flow; bars are 95 % intervals.</p>"
             f"{''.join(charts)}<h2>Where costs cross</h2><ul>{crossings or '<li>nowhere</li>'}</ul>"
             "<h2>Numbers</h2><table><tr><th>flow</th><th>metric</th><th>items</th><th>mean</th>"
             f"<th>95 % interval</th></tr>{rows}</table>"

@@ -17,6 +17,7 @@ import pandas as pd
 from checkout.errors import InputError
 from checkout.profile import PerceptionProfile
 from sim.experiment import FlowResult, simulate
+from sim.replications import profile_version
 from sim.scenario import Scenario
 
 Progress = Callable[[str, float], None]
@@ -48,7 +49,7 @@ class Fitted:
     """Error odds that give a number of reviews.
 
     Attributes:
-        ci95: 95 % interval of the value that makes the mean hit the target: bootstrap over replications.
+        ci95: 95 % interval of the value that makes the mean hit the target: bootstrap over versions of the profile.
         versions95: the middle 95 % of the values that make each single version of the profile hit it.
         A bound is None where it lies beyond the odds that were tried.
     """
@@ -66,11 +67,24 @@ class ReviewCurve:
     Attributes:
         error_odds: ascending, float [k].
         reviews_per_1000_sales: of each replication, the same days at all odds, float [k, replications].
+        versions: the version of the profile in each replication, int [replications].
     """
 
     scenario: str
     error_odds: np.ndarray
     reviews_per_1000_sales: np.ndarray
+    versions: np.ndarray
+
+    @property
+    def by_version(self) -> list[list[int]]:
+        """The replications of each version of the profile."""
+        return [np.flatnonzero(self.versions == version).tolist() for version in np.unique(self.versions)]
+
+    def drawn(self, draws: int, rng: np.random.Generator) -> list[list[int]]:
+        """Replications of a bootstrap: versions are drawn, because those of one version are alike."""
+        groups = self.by_version
+        picks = rng.integers(len(groups), size=(draws, len(groups))).tolist()
+        return [[i for pick in picked for i in groups[pick]] for picked in picks]
 
     @property
     def mean(self) -> np.ndarray:
@@ -108,6 +122,7 @@ class ReviewCurve:
             self.scenario,
             np.insert(self.error_odds, at, error_odds),
             np.insert(self.reviews_per_1000_sales, at, reviews, axis=0),
+            self.versions,
         )
 
     def fitted(self, target: float, seed: int = 1) -> Fitted:
@@ -119,11 +134,9 @@ class ReviewCurve:
                 f"{self.mean[-1]:.0f}: what error odds of {self.error_odds[0]:.3g}-{self.error_odds[-1]:.3g} give",
                 "change the target or the review thresholds",
             )  # fmt: skip
-        rng = np.random.default_rng([seed, 11])
-        size = self.reviews_per_1000_sales.shape[1]
-        draws = rng.integers(size, size=(RESAMPLES, size)).tolist()
-        means = [self._bound(target, drawn) for drawn in draws]
-        versions = [self._bound(target, [version]) for version in range(size)]
+        drawn = self.drawn(RESAMPLES, np.random.default_rng([seed, 11]))
+        means = [self._bound(target, replications) for replications in drawn]
+        versions = [self._bound(target, replications) for replications in self.by_version]
         return Fitted(target, root, _middle(means), _middle(versions))
 
     def _bound(self, target: float, replications: list[int]) -> float:
@@ -174,7 +187,8 @@ def review_curve(
                 progress(f"{scenario.name}: error odds", (index + share) / len(odds))
 
         rows.append(_reviews(day, profile, value, replications, seed, workers, tell))
-    return ReviewCurve(scenario.name, odds, np.array(rows))
+    versions = np.array([profile_version(i) for i in range(replications)])
+    return ReviewCurve(scenario.name, odds, np.array(rows), versions)
 
 
 def _reviews(
@@ -198,7 +212,7 @@ class Anchor:
     """One published figure beside what the calibrated perception predicts.
 
     Attributes:
-        ci95: 95 % t-interval over replications; None of a figure that follows from others.
+        ci95: 95 % interval, the profile's own error included; None of a figure that follows from others.
         published: the figure; `agrees`: whether the prediction lies in it, None where it is too vague to say.
     """
 
@@ -268,7 +282,7 @@ class Calibration:
             "seed": self.seed,
             "detector": self.profile.detector,
             "replications": self.curves[0].reviews_per_1000_sales.shape[1],
-            "interval": "bootstrap over replications (error odds); t over replications (predictions)",
+            "interval": "bootstrap over versions of the profile (error odds); random-effects interval (predictions)",
             "measured_faulty_event_share": self.profile.faulty_share,
             "fitted": fitted(self.fitted),
             "required": [fitted(f) for f in self.required],
@@ -356,10 +370,10 @@ def _refined(
 def _elsewhere(curve: ReviewCurve, other: ReviewCurve, target: float) -> tuple[float, float]:
     """Reviews elsewhere under each version of the profile that gives the target here, the middle 95 %."""
     found = []
-    for version in range(curve.reviews_per_1000_sales.shape[1]):
-        odds = curve.root(target, [version])
+    for replications in curve.by_version:
+        odds = curve.root(target, replications)
         if odds is not None:
-            found.append(float(other.reviews(odds, [version])))
+            found.append(float(other.reviews(odds, replications)))
     if not found:
         raise InputError(
             curve.scenario, "", f"no version of the profile gives {target:g} reviews per 1,000 sales"

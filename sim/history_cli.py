@@ -122,7 +122,7 @@ def print_calibration(found: Calibration) -> None:
     )
     _console().print(
         f"error odds multiply the odds that an event is wrong, missed or doubtful; intervals: bootstrap over "
-        f"{curve.reviews_per_1000_sales.shape[1]} days on common random numbers, and t over weeks"
+        f"{len(curve.by_version)} versions of the profile on common random numbers, and random effects over weeks"
     )
 
 
@@ -363,5 +363,5 @@ def print_basket_curve(found: BasketCurve) -> None:
     if not crossings:
         _console().print("costs cross nowhere between these sizes")
     _console().print(
-        "mean ± 95 % t-interval over days, the same shoppers in every flow; crossings: paired bootstrap"
+        "mean ± half of the 95 % interval, the same shoppers in every flow; crossings: paired bootstrap"
     )

@@ -110,7 +110,7 @@ class Learning:
         """The shape that `learn --json` prints."""
         return {
             "programme": asdict(self.programme),
-            "interval": "middle 95 % of draws of the law (its covariance) and of the replications (bootstrap)",
+            "interval": "middle 95 % of draws of the law (its covariance) and of the profile's versions (bootstrap)",
             "months": self.months.to_dict(orient="records"),
             "reached": [asdict(r) for r in self.reached],
             "notes": list(self.notes),
@@ -141,7 +141,7 @@ def learn(
         reviews: reviews per 1,000 sales against error odds.
         law: how the error falls with pictures; it starts at the largest training set that was measured.
         start_odds: error odds before the first month.
-        draws: versions of the law and of the replications, for the bands.
+        draws: versions of the law and of the profile, for the bands.
 
     Raises:
         InputError: the start lies where no reviews were simulated.
@@ -149,10 +149,9 @@ def learn(
     if not reviews.error_odds[0] <= start_odds <= reviews.error_odds[-1]:
         raise InputError("learning", "start_odds", f"{start_odds:g} lies beyond the simulated error odds")
     rng = np.random.default_rng([seed, 13])
-    size = reviews.reviews_per_1000_sales.shape[1]
     fitted = _months(reviews, law.a, law.b, law.most_pictures, programme, start_odds, None)
     drawn = []
-    picks = rng.integers(size, size=(draws, size)).tolist()
+    picks = reviews.drawn(draws, rng)
     for drawn_law, versions in zip(_laws(law, draws, rng), picks, strict=True):
         a, b = float(np.exp(drawn_law[0])), float(drawn_law[1])
         drawn.append(_months(reviews, a, b, law.most_pictures, programme, start_odds, versions))
@@ -235,7 +234,7 @@ def _notes(law: PowerLaw, reviews: ReviewCurve, table: pd.DataFrame) -> list[str
             f"({law.most_pictures:,}): far out the law is too hopeful"
         )
     if law.covariance is None:
-        found.append("the law has no covariance: the band is that of the replications alone")
+        found.append("the law has no covariance: the band is that of the profile alone")
     if float(table["error_odds"].min()) < reviews.error_odds[0]:
         found.append(
             f"reviews are level below error odds of {reviews.error_odds[0]:.3g}, the lowest that were simulated"

@@ -83,7 +83,7 @@ def test_odds_that_cannot_be_are_refused(doubtful: PerceptionProfile, odds: floa
 )
 def test_the_root_gives_the_target(steps: list[float], share: float, replications: int) -> None:
     rows = np.cumsum(steps)[:, None] + np.arange(replications)
-    curve = ReviewCurve("x", np.geomspace(0.1, 10, len(steps)), rows)
+    curve = ReviewCurve("x", np.geomspace(0.1, 10, len(steps)), rows, np.arange(replications))
     target = float(curve.mean[0] + share * (curve.mean[-1] - curve.mean[0]))
     root = curve.root(target)
     assert root is not None
@@ -91,15 +91,26 @@ def test_the_root_gives_the_target(steps: list[float], share: float, replication
 
 
 def test_a_target_out_of_reach_is_refused_with_what_can_be_reached() -> None:
-    curve = ReviewCurve("x", np.array([0.5, 2.0]), np.array([[10.0, 12.0], [90.0, 95.0]]))
+    curve = ReviewCurve("x", np.array([0.5, 2.0]), np.array([[10.0, 12.0], [90.0, 95.0]]), np.arange(2))
     with pytest.raises(InputError, match="700 reviews per 1,000 sales, expected 11-92"):
         curve.fitted(700.0)
 
 
 def test_a_bound_beyond_the_curve_is_none() -> None:
     """One version never comes down to the target and one never up to it."""
-    curve = ReviewCurve("x", np.array([0.5, 1.0, 2.0]), np.array([[60.0, 0.0], [65.0, 20.0], [100.0, 40.0]]))
+    curve = ReviewCurve(
+        "x", np.array([0.5, 1.0, 2.0]), np.array([[60.0, 0.0], [65.0, 20.0], [100.0, 40.0]]), np.arange(2)
+    )
     assert curve.fitted(50.0).versions95 == (None, None)
+
+
+def test_days_of_one_version_of_the_profile_are_drawn_together() -> None:
+    versions = np.array([0, 1, 0, 1])
+    curve = ReviewCurve("x", np.array([1.0, 2.0]), np.ones((2, 4)), versions)
+    for drawn in curve.drawn(20, np.random.default_rng(1)):
+        assert len(drawn) == 4
+        assert drawn.count(0) == drawn.count(2)
+        assert drawn.count(1) == drawn.count(3)
 
 
 def test_calibration_hits_its_target(found: Calibration, doubtful: PerceptionProfile) -> None:

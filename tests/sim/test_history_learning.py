@@ -18,7 +18,7 @@ from sim.learning import DAYS_PER_MONTH, Learning, Programme, learn
 
 ODDS = 2.0 ** np.arange(-12, 4)
 MEAN = 1000 * (1 - (1 + ODDS / 10) ** -14.0)
-REVIEWS = ReviewCurve("x", ODDS, np.column_stack([0.95 * MEAN, MEAN, 1.05 * MEAN]))
+REVIEWS = ReviewCurve("x", ODDS, np.column_stack([0.95 * MEAN, MEAN, 1.05 * MEAN]), np.arange(3))
 LAW = PowerLaw(
     a=2.0,
     b=0.3,
