@@ -299,12 +299,17 @@ class PerceptionProfile:
             draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
     def resample(self, rng: np.random.Generator) -> ResampledProfile:
-        """One plausible version of the profile: a Bayesian bootstrap over the judged events.
+        """One plausible version of the profile: a Bayesian bootstrap over the recordings.
 
-        Each event and each run gets an exponential weight (Rubin 1981, The Bayesian Bootstrap); the rates
+        Each recording and each run gets an exponential weight (Rubin 1981, The Bayesian Bootstrap), because
+        events of one recording are alike; the events of a profile with one recording get their own. The rates
         of phantoms and exchanges are drawn from their Gamma posteriors with Jeffreys' prior.
         """
-        weights = rng.exponential(size=len(self.judged))
+        names, recording = np.unique(self.judged["recording"].to_numpy(), return_inverse=True)
+        if len(names) > 1:
+            weights = rng.exponential(size=len(names))[recording]
+        else:
+            weights = rng.exponential(size=len(self.judged))
         prior = rng.gamma(PRIOR_EVENTS * self._pooled_shares())
         rate = rng.gamma(len(self.phantoms) + 0.5) / self.shopper_minutes
         found = self.exchanges

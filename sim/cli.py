@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -72,6 +74,9 @@ SetOption = Annotated[
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
 ]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a page of its own (HTML): flows, delays, costs.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 
 
@@ -98,6 +103,7 @@ def simulate_command(
     ] = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
+    report: ReportOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -108,12 +114,13 @@ def simulate_command(
 
     store = _scenario(scenario, changes)
     file = sales if sales is not None and sales.suffix == ".parquet" and not sales.is_dir() else None
-    for target in (file, to_json):
+    for target in (file, report, to_json):
         if target is not None and str(target) != "-":
             check_free(Path(target), force=force)
+    perceiving = _profile(profile, [flow])
     with _stops_said(), progress_bar() as tell:
         result = simulate(
-            store, flow, _profile(profile, [flow]), seed=seed, workers=workers,
+            store, flow, perceiving, seed=seed, workers=workers,
             replications=_replications(replications, precision, metric, least, most),
             scheduler=_scheduler(engine, scheduler), keep_sales=file is not None,
             sales=None if file else sales, index=index, resume=resume, force=force, progress=tell,
@@ -121,6 +128,7 @@ def simulate_command(
         if file is not None:
             with new_file(file, force=force) as draft:
                 result.sales_table().to_parquet(draft, index=False)
+    _write_report(report, result, perceiving, force)
     if not write_json(result.to_dict(), to_json, force=force):
         print_result(result)
 
@@ -143,6 +151,7 @@ def compare_command(
     sales: SalesOption = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
+    report: ReportOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -153,15 +162,18 @@ def compare_command(
 
     store = _scenario(scenario, changes)
     names = _names(flows)
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    perceiving = _profile(profile, names)
+    for target in (report, to_json):
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
     with _stops_said(), progress_bar() as tell:
         result = compare(
-            store, names, _profile(profile, names), seed=seed, workers=workers,
+            store, names, perceiving, seed=seed, workers=workers,
             replications=_replications(replications, precision, metric, least, most),
             scheduler=_scheduler(engine, scheduler), sales=sales, index=index, resume=resume, force=force,
             progress=tell,
         )  # fmt: skip
+    _write_report(report, result, perceiving, force)
     if not write_json(result.to_dict(), to_json, force=force):
         print_comparison(store.name, result)
 
@@ -298,6 +310,14 @@ def _stops_said() -> Iterator[None]:
         why = os.strerror(error.errno) if error.errno else str(error)
         typer.echo(f"error: {where}{why}; what is not complete is marked so", err=True)
         raise typer.Exit(1) from None
+
+
+def _write_report(path: Path | None, result: FlowResult | Comparison, profile: Any, force: bool) -> None:
+    if path is not None:
+        from sim.report.flows import write_flows_page
+
+        command = shlex.join(["checkout", *sys.argv[1:]])
+        write_flows_page(path, result, profile=profile, command=command, force=force)
 
 
 def _replications(

@@ -94,8 +94,8 @@ def require_command(
     days: Annotated[
         int, typer.Option(min=2, max=1000, help="Mean weekdays of each step of the search.")
     ] = 12,
-    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Combinations that are tried.")] = 40,
-    replications: Annotated[int, typer.Option(min=2, max=10_000, help="Of each confirming run.")] = 8,
+    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Combinations that are tried.")] = 80,
+    replications: Annotated[int, typer.Option(min=2, max=10_000, help="Of each confirming run.")] = 20,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     workers: Annotated[
         int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
@@ -142,7 +142,11 @@ def print_requirements(found: Requirements) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from checkout.cli import TABLE_WIDTH
+
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
     table = Table(
         title=f"{found.scenario}: at most {found.goal:g} reviews per 1,000 sales", title_justify="left"
     )

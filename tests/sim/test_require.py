@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.errors import InputError
-from checkout.profile import PerceptionProfile
+from checkout.profile import CONFIDENCES, PerceptionProfile
 from sim.dashboard_cli import said
-from sim.require import LEVERS, LeverCosts, Requirements, improved, quality_of, require, sure
+from sim.require import LEVERS, LeverCosts, Requirements, improved, quality_of, repeated, require, sure
 from tests.conftest import make_profile
 from tests.sim.conftest import exchanging_profile, small
 
@@ -57,6 +58,17 @@ def test_an_exchange_of_identities_is_made_good_as_a_whole() -> None:
     assert improved(profile, 1.0, is_sure).exchanges.runs == ()
 
 
+def test_a_profile_taken_several_times_says_the_same_more_surely() -> None:
+    profile = exchanging_profile()
+    often = repeated(profile, 4)
+    assert often.outcome_shares == pytest.approx(profile.outcome_shares)
+    assert len(often.exchanges.runs) == 4 * len(profile.exchanges.runs)
+    assert often.expected().exchanges_per_pair_minute == pytest.approx(
+        profile.expected().exchanges_per_pair_minute
+    )
+    assert often.effective_events > 3 * profile.effective_events
+
+
 def test_answers_reach_the_goal_and_are_confirmed(found: Requirements) -> None:
     assert found.now.confirmed.mean > GOAL
     reached = [answer for answer in found.single if answer.reached]
@@ -84,6 +96,24 @@ def test_a_lever_that_cannot_reach_the_goal_is_said_to_be_at_its_end(found: Requ
 def test_the_combination_is_no_dearer_than_the_cheapest_single_lever(found: Requirements) -> None:
     singles = [answer.cost_usd_per_year for answer in found.single if answer.reached]
     assert found.combination.cost_usd_per_year <= min(singles)
+
+
+def test_a_cheap_lever_that_does_not_reach_alone_makes_the_mix_cheaper() -> None:
+    judged = make_profile(shares=(1.0, 0.0, 0.0, 0.0, 0.0), size=2000).judged
+    doubt = np.random.default_rng(1).uniform(size=len(judged)) < np.where(
+        judged["look_alikes"] > 0, 0.25, 0.045
+    )
+    for name in CONFIDENCES:
+        judged[name] = np.where(doubt, 0.5, 0.99)
+    profile = replace(make_profile(phantoms=0), judged=judged, shopper_minutes=1e6)
+    costs = LeverCosts(per_point_usd=100.0)
+    found = require(small(), profile, 150.0, costs=costs, days=3, trials=12, replications=2, seed=5)
+    single = {answer.name: answer for answer in found.single}
+    assert single["perception"].reached
+    assert not single["look_alikes"].reached
+    assert found.combination.moved["look_alikes"] > 0
+    assert found.combination.moved["perception"] < single["perception"].moved["perception"]
+    assert found.combination.cost_usd_per_year < single["perception"].cost_usd_per_year
 
 
 def test_the_same_seed_finds_the_same_whatever_the_workers(profile: PerceptionProfile) -> None:
