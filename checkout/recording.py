@@ -131,6 +131,7 @@ class Entry:
         shopper: the account that pays; the persons of a group share one.
         person: the person's own name; the shopper's where nobody shares the account.
         role: staff have no receipt.
+        picture: file of what a camera at the entry saw of the person, cut to the body; may be missing.
     """
 
     shopper: str
@@ -138,6 +139,7 @@ class Entry:
     at_m: tuple[float, float]
     person: str = ""
     role: Role = "shopper"
+    picture: str = ""
 
     def __post_init__(self) -> None:
         if not self.person:
@@ -304,6 +306,7 @@ class Recording:
                 {"shopper": e.shopper, "t_s": round(e.t_s, 4), "at_m": [round(v, 4) for v in e.at_m]}
                 | ({"person": e.person} if e.person != e.shopper else {})
                 | ({"role": e.role} if e.role != "shopper" else {})
+                | ({"picture": e.picture} if e.picture else {})
                 for e in self.entries
             ]
         document |= {"source": self.source, "licence": self.licence}
@@ -402,6 +405,23 @@ class Recording:
             raise InputError(file, "", "does not exist; detection scores need true boxes")
         return pd.read_parquet(file)
 
+    def entry_pictures(self) -> dict[str, np.ndarray]:
+        """What the entry saw of each person, where it took a picture: uint8 [height, width, 3], BGR."""
+        import cv2
+
+        found = {}
+        for i, entry in enumerate(self.entries):
+            if entry.picture:
+                picture = cv2.imread(str(self.path / entry.picture), cv2.IMREAD_COLOR)
+                if picture is None:
+                    raise InputError(
+                        self.path / "recording.yaml",
+                        f"entries[{i}].picture",
+                        f"{entry.picture!r} is not a picture",
+                    )
+                found[entry.person] = np.asarray(picture)
+        return found
+
     def frames(self, camera: str) -> Iterator[tuple[float, np.ndarray]]:
         """Each frame of a camera: its time, seconds, and its picture, uint8 [height, width, 3], BGR."""
         from checkout.vision.video import read_frames
@@ -457,11 +477,14 @@ def _entry(file: Path, where: str, row: Any) -> Entry:
     try:
         at_m = (float(row["at_m"][0]), float(row["at_m"][1]))
         role = row.get("role", "shopper")
-        entry = Entry(str(row["shopper"]), float(row["t_s"]), at_m, str(row.get("person", "")), role)
+        person, picture = str(row.get("person", "")), str(row.get("picture", ""))
+        entry = Entry(str(row["shopper"]), float(row["t_s"]), at_m, person, role, picture)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise InputError(file, where, f"{row!r}, expected shopper, t_s and at_m: [x, y]") from None
     if role not in get_args(Role):
         raise InputError(file, f"{where}.role", f"{role!r}, expected shopper or staff")
+    if picture and not (file.parent / picture).is_file():
+        raise InputError(file, f"{where}.picture", f"{picture!r} does not exist in {file.parent}")
     return entry
 
 

@@ -297,6 +297,8 @@ def _entries(found: _Findings) -> None:
             )
         if not np.isfinite(entry.at_m).all():
             found.add("recording.yaml", f"{where}.at_m", f"{list(entry.at_m)}, expected two finite metres")
+    with gathered(found.faults):
+        found.recording.entry_pictures()
 
 
 def _span(found: _Findings) -> str:

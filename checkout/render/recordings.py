@@ -11,7 +11,7 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ SUPPLIES = 6
 STRETCH_FRAMES = 50
 BLUR_M = 0.012
 """What moves less while the shutter is open is drawn sharp."""
+ENTRY_PICTURE_S, ENTRY_PICTURE_VISIBLE = 0.1, 0.5
+"""Assumed: the entry takes its picture so long after the scan, of whom it sees at least so much."""
 LICENCE = "CC0-1.0"
 Progress = Callable[[str, float], None]
 
@@ -200,13 +202,16 @@ def _write(plot: Plot, out: Path, force: bool, video: bool, progress: Progress |
             plot.planogram.save(draft / "planogram.yaml")
             truth.save(draft / "truth.json")
             cameras: tuple[Camera, ...] = ()
+            entries = _entries(script)
             if video:
                 cameras = tuple(
                     v.calibration(f"cam{i}", f"cam{i}.mp4", spec.fps) for i, v in enumerate(views)
                 )
-                _film(plot, scene, views, out, draft, progress)
+                sensors = _light(plot, scene, views)
+                entries = take_entry_pictures(plot, scene, entries, draft)
+                _film(plot, scene, views, sensors, out, draft, progress)
             source = f"rendered by checkout render {checkout.__version__}"
-            header = Recording(draft, spec.id, cameras, RATE_HZ, _entries(script), source, LICENCE, spec.seed)
+            header = Recording(draft, spec.id, cameras, RATE_HZ, entries, source, LICENCE, spec.seed)
             header.save_header()
             shutil.rmtree(_workshop(out), ignore_errors=True)
     finally:
@@ -435,19 +440,63 @@ def _workshop(out: Path) -> Path:
     return out.parent / f".{out.name}.stretches"
 
 
-def _film(
-    plot: Plot, scene: Scene, views: Sequence[View], out: Path, draft: Path, progress: Progress | None
-) -> None:
-    """Film every camera and note the true boxes of every frame, stretch by stretch."""
-    from checkout.vision.video import join_videos
-
-    spec = plot.spec
-    rng = plot.filming
+def _light(plot: Plot, scene: Scene, views: Sequence[View]) -> list[Sensor]:
+    """Light the shop; returns the sensor of each camera."""
+    spec, rng = plot.spec, plot.filming
     sensors = [Sensor.draw(rng, wide=False, light=spec.light) for _ in views]
     direction = np.array([rng.normal(0, 0.3), rng.uniform(0.2, 0.7), -1.0])
     scene.set_light(
         float(rng.uniform(0.35, 0.55)) * spec.light, float(rng.uniform(0.2, 0.35)) * spec.light, direction
     )
+    return sensors
+
+
+def take_entry_pictures(
+    plot: Plot, scene: Scene, entries: Sequence[Entry], folder: Path
+) -> tuple[Entry, ...]:
+    """Photograph everybody just after their entry scan, from aside; returns the entries with their pictures.
+
+    The camera of the entry has a sensor of its own. Who is hidden there gets no picture.
+    """
+    import cv2
+
+    found = []
+    for number, entry in enumerate(entries):
+        rng = np.random.default_rng([plot.spec.seed, 7, number])
+        sensor = Sensor.draw(rng, wide=False, light=plot.spec.light)
+        t_s = entry.t_s + ENTRY_PICTURE_S
+        pose = plot.stage.pose(number, t_s)
+        name = ""
+        if pose is not None:
+            x, y = pose.at_m
+            place_all(plot, scene, t_s)
+            # A little ahead, and on the side where nobody walks between.
+            ahead = -0.3 if x > 0 else 0.3
+            view = View((x + ahead, y - 1.5, 1.9), (x, y, 0.92), 60.0)
+            scene.set_view(view)
+            boxes = [
+                box
+                for label, who, box, visible in visible_boxes(scene, view)
+                if (LABELS[label], who) == ("person", entry.person) and visible >= ENTRY_PICTURE_VISIBLE
+            ]
+            if boxes:
+                x1, y1, x2, y2 = map(int, boxes[0])
+                name = f"entry-{entry.person}.jpg"
+                picture = sensor.apply(scene.picture(), rng)[y1:y2, x1:x2, ::-1]
+                encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+                (folder / name).write_bytes(encoded.tobytes())
+        found.append(replace(entry, picture=name))
+    return tuple(found)
+
+
+def _film(
+    plot: Plot, scene: Scene, views: Sequence[View], sensors: Sequence[Sensor], out: Path, draft: Path,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    """Film every camera and note the true boxes of every frame, stretch by stretch."""
+    from checkout.vision.video import join_videos
+
+    spec = plot.spec
     workshop = _workshop(out)
     stamp = hashlib.sha256(f"{checkout.__version__} {spec!r} {views!r} {sensors!r}".encode())
     stamp.update((draft / "truth.json").read_bytes())

@@ -336,8 +336,11 @@ class Scene:
 
     def _ready(self) -> Any:
         assert self.view is not None
+        size = (self.view.height, self.view.width)
+        if self._renderer is not None and (self._renderer.height, self._renderer.width) != size:
+            self.close()
         if self._renderer is None:
-            self._renderer = self._mujoco.Renderer(self._model, self.view.height, self.view.width)
+            self._renderer = self._mujoco.Renderer(self._model, *size)
         return self._renderer
 
     def _geom_owners(self) -> tuple[np.ndarray, np.ndarray]:

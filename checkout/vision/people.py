@@ -5,18 +5,20 @@ them may be is a belief over the cells of a grid on the floor (a histogram filte
 Fox, "Probabilistic Robotics", 2005, ch. 4). A body that stood in a cell would show in each camera as a
 certain box, cut off by the picture's border: how well a person box overlaps that box is the cell's
 likelihood, and a cell whose box is missing loses belief. So a person whom no camera can see is
-somewhere that no camera can see. Boxes go to people all together, by place and by clothes.
+somewhere that no camera can see. Boxes go to people all together, by place and by clothes; where the
+entry took a picture of each person, their clothes are known from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from checkout.recording import Camera, Entry
+from checkout.vision.clothes import look_of, palette_of, resemblance
 from checkout.vision.detector import Detections, overlaps
 
 # What is "chosen" here was tried at two to four values on six crowded validation recordings, and what kept people's
@@ -50,10 +52,10 @@ FOUND_SHARE = 0.1
 """Chosen: how surely a body in full view is found, a frame, beyond what the frame before said."""
 LEAST_SIDE_PX, LEAST_SHARE = 40.0, 0.1
 """Assumed: a body of which less can be seen than this, by its box's side or its surface, is not looked for."""
-LOOK_BINS = (12, 3, 4)
-"""Assumed: bins of hue, saturation and value that tell people apart by their clothes."""
-LOOK_WEIGHT = 4.0
+LOOK_WEIGHT = 2.0
 """Chosen: log likelihood of a wholly like look over a wholly different one."""
+PALETTE_WEIGHT = 4.0
+"""Chosen: log likelihood of a box for each unit of its resemblance to the entry's picture."""
 UNKNOWN_LIKENESS = 0.6
 """Assumed: likeness where a person's look is not known yet."""
 LOOKS_LEARNT = 8
@@ -64,8 +66,8 @@ SURE_SD_M = 0.45
 EXCHANGE_MEMORY = 0.93
 EXCHANGE_DOUBT = 1.5
 """Assumed: two people are exchanged when their looks' summed doubt, fading by that much a frame, exceeds this."""
-ALONE_SHARE = 0.1
-"""Assumed: a box shows one person's clothes when no other box covers more of it than this."""
+ALONE_SHARE = 0.3
+"""Chosen: a box shows one person's clothes when no other box covers more of it than this."""
 
 
 @dataclass
@@ -111,6 +113,7 @@ class ShopperTracker:
         cameras: the calibrated cameras.
         fronts_m: floor points [n, 2], metres, of the shelves' front edges.
         outward: the way out of the shelf at each of them, [n, 2].
+        pictures: what the entry saw of each person, BGR, cut to the body; may lack some or all.
 
     Attributes:
         shopper_of: the account each person pays with.
@@ -122,6 +125,7 @@ class ShopperTracker:
         cameras: Sequence[Camera],
         fronts_m: np.ndarray | None = None,
         outward: np.ndarray | None = None,
+        pictures: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self._entries = sorted(entries, key=lambda e: e.t_s)
         self.shopper_of = {e.person: e.shopper for e in entries}
@@ -137,6 +141,7 @@ class ShopperTracker:
         self._t_s = -np.inf
         self._looks: dict[tuple[str, str], _Look] = {}
         self._doubt: dict[tuple[str, str], float] = {}
+        self._palettes = {who: palette_of(picture) for who, picture in (pictures or {}).items()}
 
     def places(self, t_s: float) -> dict[str, np.ndarray]:
         """Floor position (x, y), metres, of everybody who has entered by then."""
@@ -170,7 +175,7 @@ class ShopperTracker:
         eye, boxes = self._eyes[camera], people.boxes_xyxy
         likelihood = np.exp(OVERLAP_WEIGHT * (overlaps(eye.boxes, boxes) - 1)) * self._free[:, None]
         belief = np.stack([self._belief[n] for n in names])
-        looks = [] if image is None else [_look_of(image, box) for box in boxes]
+        looks = [] if image is None else [look_of(image, box) for box in boxes]
         given = self._match(names, belief @ likelihood, camera, looks)
         missing = 1 - FOUND_SHARE * eye.shows * (1 - _covered(eye.boxes, boxes))
         for row, name in enumerate(names):
@@ -238,8 +243,15 @@ class ShopperTracker:
         if looks:
             alike = np.array([[self._alike(n, camera, look) for look in looks] for n in names])
             score = score + LOOK_WEIGHT * (alike - UNKNOWN_LIKENESS)
+            score = score + PALETTE_WEIGHT * self._resemblance(names, looks)
         rows, columns = linear_sum_assignment(-np.maximum(score, 0.0))
         return {names[r]: int(c) for r, c in zip(rows, columns, strict=True) if score[r, c] > 0}
+
+    def _resemblance(self, names: Sequence[str], looks: Sequence[np.ndarray]) -> np.ndarray:
+        """How much each box resembles the entry's picture of each person, [people, boxes]; 0 without pictures."""
+        if not self._palettes:
+            return np.zeros((len(names), len(looks)))
+        return resemblance([self._palettes.get(name) for name in names], looks)
 
     def _alike(self, name: str, camera: str, look: np.ndarray) -> float:
         """How much a look is like that of a person in a camera, 0-1; middling when that is not known yet."""
@@ -262,17 +274,13 @@ class ShopperTracker:
     def _exchange(self, camera: str, clear: dict[str, np.ndarray]) -> dict[str, str]:
         """Give two people each other's place when their looks have said so for long enough; returns the new names."""
         names, renamed = list(self._belief), {name: name for name in self._belief}
+        shown = self._shown(names, camera, clear)
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
-                if any(
-                    (known := self._looks.get((n, camera))) is None or known.count < LOOKS_LEARNT
-                    for n in (a, b)
-                ):
-                    continue
                 word = sum(
-                    self._alike(other, camera, clear[name]) - self._alike(name, camera, clear[name])
+                    shown[other][name] - shown[name][name]
                     for name, other in ((a, b), (b, a))
-                    if name in clear
+                    if name in clear and name in shown and other in shown
                 )
                 doubt = EXCHANGE_MEMORY * self._doubt.get((a, b), 0.0) + word
                 self._doubt[a, b] = doubt
@@ -282,6 +290,26 @@ class ShopperTracker:
                     swap = {a: b, b: a}
                     renamed = {old: swap.get(new, new) for old, new in renamed.items()}
         return renamed
+
+    def _shown(
+        self, names: Sequence[str], camera: str, clear: Mapping[str, np.ndarray]
+    ) -> dict[str, dict[str, float]]:
+        """How much each person, where known, is like each look that was given to somebody."""
+        boxes = list(clear)
+        if not boxes:
+            return {}
+        if self._palettes:
+            score = self._resemblance(names, list(clear.values()))
+            return {
+                name: dict(zip(boxes, row.tolist(), strict=True))
+                for name, row in zip(names, score, strict=True)
+            }
+        known = [
+            name
+            for name in names
+            if (look := self._looks.get((name, camera))) is not None and look.count >= LOOKS_LEARNT
+        ]
+        return {name: {box: self._alike(name, camera, clear[box]) for box in boxes} for name in known}
 
 
 def _eye(camera: Camera, centres: np.ndarray) -> _Eye:
@@ -330,22 +358,6 @@ def _covered(bodies: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     if not len(boxes):
         return np.zeros(len(bodies))
     return np.asarray((_shared(bodies, boxes) / np.maximum(_area(bodies), 1.0)[:, None]).max(axis=1))
-
-
-def _look_of(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Square root of the colour histogram of a box's middle; the product of two is Bhattacharyya's coefficient."""
-    import cv2
-
-    x1, y1, x2, y2 = box
-    wide, high = x2 - x1, y2 - y1
-    left, right = int(max(x1 + 0.15 * wide, 0)), int(max(x2 - 0.15 * wide, 1))
-    top, bottom = int(max(y1 + 0.1 * high, 0)), int(max(y2 - 0.15 * high, 1))
-    part = np.ascontiguousarray(image[top : max(bottom, top + 1), left : max(right, left + 1)])
-    if not part.size:
-        return np.zeros(int(np.prod(LOOK_BINS)))
-    hsv = cv2.cvtColor(part, cv2.COLOR_BGR2HSV)
-    counts = cv2.calcHist([hsv], [0, 1, 2], None, list(LOOK_BINS), [0, 180, 0, 256, 0, 256])
-    return np.asarray(np.sqrt(counts.ravel() / (hsv.shape[0] * hsv.shape[1])))
 
 
 def _alone(boxes: np.ndarray) -> list[bool]:

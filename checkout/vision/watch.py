@@ -238,7 +238,9 @@ def watch_recording(
         f"camera {c.camera} is not calibrated and was left out" for c in recording.cameras if not c.calibrated
     ]
     facings = Front.of(recording.planogram)
-    shoppers = ShopperTracker(recording.entries, cameras, facings.middle, facings.outward)
+    shoppers = ShopperTracker(
+        recording.entries, cameras, facings.middle, facings.outward, recording.entry_pictures()
+    )
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
     regions = {c.camera: facing_regions(recording.planogram, c) for c in cameras}

@@ -117,6 +117,14 @@ FAULTS = {
         ),
         r"cameras\[0\]\.file: 'cam0\.mp4' does not exist",
     ),
+    "an entry's picture that is missing": (
+        edit_yaml("recording.yaml", lambda d: d["entries"][0].update(picture="anna.jpg")),
+        r"entries\[0\]\.picture: 'anna\.jpg' does not exist",
+    ),
+    "an entry's picture that is none": (
+        edit_yaml("recording.yaml", lambda d: d["entries"][0].update(picture="catalog.csv")),
+        r"entries\[0\]\.picture: 'catalog\.csv' is not a picture",
+    ),
     "another schema": (
         edit_yaml("recording.yaml", lambda d: d.update(schema=99)),
         "schema: 99 is not the version",
@@ -138,7 +146,7 @@ def test_a_fault_is_named(weighed: Recording, tmp_path: Path, fault: str) -> Non
     change(folder)
     with pytest.raises(InputError, match=message) as caught:
         recording = Recording.open(folder)
-        _ = recording.planogram, recording.plates
+        _ = recording.planogram, recording.plates, recording.entry_pictures()
     assert "\n" not in str(caught.value)
 
 

@@ -39,6 +39,13 @@ def test_truth_and_plates_do_not_depend_on_the_pictures(tiny: Recording, tmp_pat
         assert (again.path / name).read_bytes() == (tiny.path / name).read_bytes()
 
 
+def test_everybody_is_photographed_at_the_entry(tiny: Recording) -> None:
+    assert [entry.picture for entry in tiny.entries] == ["entry-p1.jpg"]
+    height, width, _ = tiny.entry_pictures()["p1"].shape
+    assert height > 150
+    assert height > 1.5 * width
+
+
 def test_truth_and_plates_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     specs = [
         RecordingSpec(id="one", seed=31, duration_s=8.0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -38,8 +40,8 @@ def found(*seen: list[float] | None) -> Detections:
     return Detections(rows, np.full(len(rows), 0.9, np.float32), np.full(len(rows), CLASSES.index("person")))
 
 
-def tracker_of(*entries: Entry) -> ShopperTracker:
-    return ShopperTracker(entries, CAMERAS, FRONTS, OUTWARD)
+def tracker_of(*entries: Entry, pictures: Mapping[str, np.ndarray] | None = None) -> ShopperTracker:
+    return ShopperTracker(entries, CAMERAS, FRONTS, OUTWARD, pictures)
 
 
 def watch(tracker: ShopperTracker, t_s: float, *people: At) -> dict[str, dict[str, int]]:
@@ -152,3 +154,18 @@ def test_people_dressed_alike_are_not_exchanged() -> None:
         seen, image = dressed(((-0.6, -0.6), RED), ((0.6, -0.6), RED))
         tracker.update("cam0", frame / 10, seen, image)
     assert tracker.places(6.0)["anna"] == pytest.approx([-0.6, -0.6], abs=0.2)
+
+
+def test_people_who_came_in_unseen_are_named_by_the_pictures_of_the_entry() -> None:
+    """They come in on one side each and show on the other: nothing but the pictures can say so."""
+    pictures = {
+        "anna": np.full((200, 80, 3), RED, np.uint8),
+        "ben": np.full((200, 80, 3), BLUE, np.uint8),
+    }
+    for shown, side in ((pictures, 0.6), ({}, -0.6)):
+        tracker = tracker_of(Entry("anna", 0.0, (-0.6, -0.6)), Entry("ben", 0.0, (0.6, -0.6)), pictures=shown)
+        for frame in range(30):
+            seen, image = dressed(((0.6, -0.6), RED), ((-0.6, -0.6), BLUE))
+            given = tracker.update("cam0", frame / 10, seen, image)
+        assert given == ({"anna": 0, "ben": 1} if shown else {"anna": 1, "ben": 0})
+        assert tracker.places(3.0)["anna"] == pytest.approx([side, -0.6], abs=0.2)
