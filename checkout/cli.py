@@ -45,7 +45,7 @@ EXTRAS = {
         "PIL",
     ),
     "render": ("mujoco",),
-    "analysis": ("sqlalchemy",),
+    "analysis": ("SALib", "optuna", "sqlalchemy"),
     "dask": ("dask", "distributed"),
 }
 Progress = Callable[[str, float], None]
