@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sim import dashboard_cli
+from sim.options import (
+    ForceOption,
+    JsonOption,
+    PageOption,
+    ProfileOption,
+    ScenarioArgument,
+    SetOption,
+    WorkersOption,
+    command_line,
+)
 
 if TYPE_CHECKING:
     from sim.experiment import Comparison, FlowResult
@@ -21,13 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 app.registered_commands += dashboard_cli.app.registered_commands
-
-ScenarioArgument = Annotated[
-    str, typer.Argument(help="A shipped scenario (supermarket, convenience) or a YAML file.")
-]
-ProfileOption = Annotated[
-    Path | None, typer.Option("--profile", help="Perception profile; else the one of the shipped recordings.")
-]
 
 
 class EngineName(StrEnum):
@@ -51,9 +52,6 @@ PrecisionOption = Annotated[
 MetricOption = Annotated[str, typer.Option(help="With --precision: the metric that must be precise.")]
 LeastOption = Annotated[int, typer.Option(help="With --precision: least number of replications.")]
 MostOption = Annotated[int, typer.Option(help="With --precision: most.")]
-WorkersOption = Annotated[
-    int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
-]
 EngineOption = Annotated[EngineName, typer.Option(help="This machine, or the workers of --scheduler.")]
 SchedulerOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler, for example tcp://10.0.0.1:8786.")
@@ -68,16 +66,6 @@ IndexOption = Annotated[
     ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a stopped command kept.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; repeatable.")
-]
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-]
-ReportOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a page of its own (HTML): flows, delays, costs.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 
 
 @app.command("simulate")
@@ -103,7 +91,7 @@ def simulate_command(
     ] = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
-    report: ReportOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -151,7 +139,7 @@ def compare_command(
     sales: SalesOption = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
-    report: ReportOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -316,8 +304,7 @@ def _write_report(path: Path | None, result: FlowResult | Comparison, profile: A
     if path is not None:
         from sim.report.flows import write_flows_page
 
-        command = shlex.join(["checkout", *sys.argv[1:]])
-        write_flows_page(path, result, profile=profile, command=command, force=force)
+        write_flows_page(path, result, profile=profile, command=command_line(), force=force)
 
 
 def _replications(
@@ -419,6 +406,17 @@ def print_result(result: FlowResult) -> None:
     console = Console()
     console.print(table)
     _print_methods(console, {e.method for _, e in found}, result.stopping)
+    _print_without_sales(console, [result])
+
+
+def _print_without_sales(console: Any, results: Iterable[FlowResult]) -> None:
+    """Replications in which nothing was sold have no rates, and are said."""
+    for result in results:
+        if count := result.without_sales:
+            console.print(
+                f"note: {result.flow}: {count} of {result.replications} replications had no sale, so they are in no "
+                "rate and no time", highlight=False, soft_wrap=True,
+            )  # fmt: skip
 
 
 def print_comparison(scenario: str, comparison: Comparison) -> None:
@@ -453,6 +451,7 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
     console.print(table)
     used = {e.method for flow in comparison.flows.values() for m in METRICS if (e := flow.estimate(m))}
     _print_methods(console, used, first.stopping)
+    _print_without_sales(console, comparison.flows.values())
     if paired:
         console.print(
             "difference: the same methods, on the differences by replication (same shoppers)", soft_wrap=True
@@ -484,6 +483,7 @@ def print_sweep(scenario: str, swept: Sweep, metrics: list[str]) -> None:
     console = Console()
     console.print(table)
     _print_methods(console, methods, flows[0][1].stopping)
+    _print_without_sales(console, [result for _, result in flows])
 
 
 def print_runs(where: str, rows: list[dict[str, Any]]) -> None:

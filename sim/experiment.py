@@ -26,7 +26,6 @@ from sim.replications import (
     Run,
     Stopping,
     estimate,
-    lowest,
     profile_version,
     replicate,
     run_all,
@@ -89,6 +88,11 @@ class FlowResult:
         return self.outcomes.totals(self.replications)[1]
 
     @property
+    def without_sales(self) -> int:
+        """How many replications sold nothing, and so have no rates."""
+        return sum(self.outcomes.sales(i) == 0 for i in range(self.replications))
+
+    @property
     def values(self) -> dict[str, list[float | None]]:
         """Each metric's value in every replication; None where there is none."""
         found = {name: self.metric(name).tolist() for name in METRICS}
@@ -99,9 +103,9 @@ class FlowResult:
         return self.outcomes.metric(name, self.replications)
 
     def estimate(self, metric: str) -> Estimate | None:
-        """The estimate of a metric; None when the flow does not have it."""
+        """The estimate of a metric, of which none is ever negative; None when the flow does not have it."""
         depends = self.run.depends_on_profile(metric)
-        return estimate(self.metric(metric), depends, at_least=lowest(metric))
+        return estimate(self.metric(metric), depends, at_least=0.0)
 
     def estimates(self) -> dict[str, Any]:
         """Every metric's estimate as JSON has it; None for a metric that the flow does not have."""

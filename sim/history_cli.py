@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.cli import ForceOption, JsonOption, ProfileOption, SetOption, WorkersOption, app, number
+from sim.cli import app, number
+from sim.options import (
+    SHIPPED,
+    ForceOption,
+    JsonOption,
+    ProfileOption,
+    ScenarioArgument,
+    SetOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +38,10 @@ DaysOption = Annotated[
 @app.command("calibrate")
 def calibrate_command(
     scenario: Annotated[
-        str, typer.Argument(help="The store whose reviews are known: a shipped scenario or a YAML file.")
+        str,
+        typer.Argument(
+            help=f"The store whose reviews are known: a shipped scenario ({SHIPPED}) or a YAML file."
+        ),
     ] = "fresh-supermarket-2022",
     target: Annotated[
         float,
@@ -152,9 +164,7 @@ def _between(interval: tuple[float | None, float | None]) -> str:
 
 @app.command("sensitivity")
 def sensitivity_command(
-    scenario: Annotated[
-        str, typer.Argument(help="A shipped scenario or a YAML file.")
-    ] = "fresh-supermarket-2022",
+    scenario: ScenarioArgument = "fresh-supermarket-2022",
     profile: ProfileOption = None,
     trajectories: Annotated[int, typer.Option(min=2, max=10_000, help="Morris trajectories.")] = 8,
     replications: DaysOption = 2,
@@ -208,9 +218,7 @@ def signed(value: float) -> str:
 
 @app.command("learn")
 def learn_command(
-    scenario: Annotated[
-        str, typer.Argument(help="A shipped scenario or a YAML file.")
-    ] = "fresh-supermarket-2022",
+    scenario: ScenarioArgument = "fresh-supermarket-2022",
     curve: Annotated[
         Path | None,
         typer.Option("--curve", help="Learning curve; else the shipped models/learning-curve.json."),
@@ -304,7 +312,7 @@ def print_learning(found: Learning) -> None:
 
 @app.command("basket-curve")
 def basket_curve_command(
-    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.")] = "supermarket",
+    scenario: ScenarioArgument = "supermarket",
     items: Annotated[
         str, typer.Option(help="Mean items in a basket, separated by commas.")
     ] = "1.5,2.8,5,10.7,20,30",

@@ -165,7 +165,8 @@ def runs_of(
 def profile_digest(profile: PerceptionProfile) -> str:
     """Hash of everything in a profile that a simulation draws from."""
     tables = (profile.judged.to_csv(index=False), profile.phantoms.to_csv(index=False))
-    return _digest(json.dumps([profile.detector, repr(profile.shopper_minutes), *tables]))
+    numbers = (repr(profile.shopper_minutes), repr(profile.error_odds))
+    return _digest(json.dumps([profile.detector, *numbers, *tables]))
 
 
 @lru_cache(maxsize=1)
@@ -250,15 +251,13 @@ class Outcomes:
         """Values of the first replications, float [replications]; NaN where there is none."""
         return self._metrics[:replications, METRICS.index(name)]
 
+    def sales(self, replication: int) -> int:
+        return int(self._counts[replication, 1])
+
     def totals(self, replications: int) -> tuple[int, int]:
         """Visits and sales of the first replications."""
         visits, sales = self._counts[:replications].sum(axis=0).tolist()
         return visits, sales
-
-
-def lowest(metric: str) -> float:
-    """What a metric cannot be under: a rate per 1,000 or a time is never negative."""
-    return 0.0 if "_per_1000_" in metric or metric.endswith("_s") else -math.inf
 
 
 def estimate(values: np.ndarray, depends_on_profile: bool, *, at_least: float = -math.inf) -> Estimate | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.options import ForceOption, JsonOption, PageOption, command_line
+
 if TYPE_CHECKING:
     from sim.tuning.choice import Choice, Tuning
     from sim.tuning.drift import Outlook
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 NOT_PROMISED, ALARM = 1, 1
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Leave bad lines out and count them, instead of stopping at the first."),
@@ -35,7 +33,7 @@ def tune_command(
         typer.Argument(
             metavar="SALES",
             help="CSV, Parquet file or folder of sales; `checkout evaluate --json` of judged recordings; or a "
-            "scenario (supermarket, convenience, FILE.yaml), whose sales are simulated.",
+            "scenario (supermarket, convenience, another that is shipped, or FILE.yaml), whose sales are simulated.",
         ),
     ],
     max_escapes: Annotated[
@@ -115,7 +113,7 @@ def tune_command(
     workers: Annotated[int, typer.Option(min=1, max=1024, help="With a scenario: processes.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the frontier to this CSV.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page that holds everything, HTML.")] = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -162,7 +160,7 @@ def tune_command(
             learn_share=learn_share,
             seed=seed,
         )
-    command = _command_line()
+    command = command_line()
     if out is not None:
         with new_file(out, force=force) as draft:
             found.frontier.to_pandas().to_csv(draft, index=False)
@@ -308,12 +306,6 @@ def _work(sales: SalesToTune, per_hour: str | None, given: dict[str, float]) -> 
     except ValueError:
         raise InputError("--sales-per-hour", "", f"{per_hour!r}, expected numbers like 60,80,120") from None
     return ReviewWork(rates, **given)
-
-
-def _command_line() -> str:
-    import shlex
-
-    return shlex.join(["checkout", *sys.argv[1:]])
 
 
 def print_tuning(found: Tuning) -> None:

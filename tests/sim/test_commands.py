@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from checkout.errors import InputError
 from sim.cli import app
+from sim.scenario import shipped_scenarios
 
 ONE_DAY = ("--set", "calendar.days=1", "--set", "calendar.warm_up_days=0")
 QUICK = (*ONE_DAY, "--set", "shoppers.visits_per_day=40", "--workers", "1")
@@ -58,6 +59,26 @@ def test_one_parquet_file_of_sales_may_be_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "visits.parquet"
     printed("simulate", "convenience", *CART, *QUICK, "--replications", "2", "--sales", str(file))
     assert sorted(pd.read_parquet(file)["replication"].unique()) == [0, 1]
+
+
+def test_replications_without_a_sale_are_said() -> None:
+    nobody = (*QUICK, "--set", "shoppers.visits_per_day=0.01")
+    text = printed("simulate", "convenience", *CART, *nobody, "--replications", "2")
+    assert "0 sales in 2 replications" in text
+    assert "note: dash-cart: 2 of 2 replications had no sale" in text
+
+
+def test_a_command_names_every_store_that_is_shipped() -> None:
+    for command in ("simulate", "compare", "require", "calibrate", "basket-curve"):
+        text = printed(command, "--help")
+        assert all(name in text.replace(" ", "") for name in shipped_scenarios())
+
+
+def test_no_interval_of_a_cost_reaches_under_nothing(tmp_path: Path) -> None:
+    file = str(tmp_path / "found.json")
+    printed("simulate", "convenience", *QUICK, "--replications", "2", "--json", file)
+    metrics = json.loads(Path(file).read_text())["metrics"]
+    assert min(e["ci95"][0] for e in metrics.values() if e) >= 0
 
 
 @pytest.mark.parametrize(
