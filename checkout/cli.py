@@ -8,6 +8,7 @@ so that this package never imports them by name. Heavy modules are imported wher
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -661,7 +662,8 @@ def _evaluate_recordings(
             annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
-            write_page(report_folder, reports, force=force, progress=tell)
+            command = shlex.join(["checkout", *sys.argv[1:]])
+            write_page(report_folder, reports, command=command, force=force, progress=tell)
     if fit_confidence is not None:
         for report in reports:
             save_confidence(fit_confidence, report)

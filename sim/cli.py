@@ -208,6 +208,7 @@ def sweep_command(
     sales: SalesOption = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -218,15 +219,21 @@ def sweep_command(
 
     store = _scenario(scenario, changes)
     names, shown = _names(flow), _metrics(show)
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    perceiving = _profile(profile, names)
+    for target in (report, to_json):
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
     with _stops_said(), progress_bar() as tell:
         result = sweep(
-            store, names, parse_vary(vary), _profile(profile, names), seed=seed, workers=workers,
+            store, names, parse_vary(vary), perceiving, seed=seed, workers=workers,
             replications=_replications(replications, precision, metric, least, most, otherwise=10),
             scheduler=_scheduler(engine, scheduler), out=out, sales=sales, index=index, resume=resume,
             force=force, progress=tell,
         )  # fmt: skip
+    if report is not None:
+        from sim.report.sweep import write_sweep_page
+
+        write_sweep_page(report, result, shown, profile=perceiving, command=command_line(), force=force)
     if not write_json(result.to_dict(), to_json, force=force):
         print_sweep(store.name, result, shown)
 

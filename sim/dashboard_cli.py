@@ -111,17 +111,17 @@ def require_command(
     for target in (report, None if to_json in (None, "-") else Path(str(to_json))):
         if target is not None:
             check_free(target, force=force)
-    store = _scenario(scenario, changes)
+    store, perceiving = _scenario(scenario, changes), _profile(profile, [FLOW])
     with progress_bar() as tell:
         found = require(
-            store, _profile(profile, [FLOW]), reviews, costs=LeverCosts(per_halving, per_point), days=days,
+            store, perceiving, reviews, costs=LeverCosts(per_halving, per_point), days=days,
             trials=trials, replications=replications, seed=seed, workers=workers, progress=tell,
         )  # fmt: skip
     command = command_line()
     if report is not None:
         from sim.report.requirements import write_requirements_page
 
-        write_requirements_page(report, found, command=command, force=force)
+        write_requirements_page(report, found, profile=perceiving, command=command, force=force)
     if not write_json(found.to_dict() | {"command": command}, to_json, force=force):
         print_requirements(found)
     if not found.combination.reached:

@@ -25,6 +25,7 @@ from sim.replications import (
     Progress,
     Run,
     Stopping,
+    bounds,
     estimate,
     profile_version,
     replicate,
@@ -103,9 +104,9 @@ class FlowResult:
         return self.outcomes.metric(name, self.replications)
 
     def estimate(self, metric: str) -> Estimate | None:
-        """The estimate of a metric, of which none is ever negative; None when the flow does not have it."""
+        """The estimate of a metric; None when the flow does not have it."""
         depends = self.run.depends_on_profile(metric)
-        return estimate(self.metric(metric), depends, at_least=0.0)
+        return estimate(self.metric(metric), depends, within=bounds(metric))
 
     def estimates(self) -> dict[str, Any]:
         """Every metric's estimate as JSON has it; None for a metric that the flow does not have."""

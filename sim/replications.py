@@ -26,7 +26,7 @@ from checkout.profile import PerceptionProfile, ResampledProfile
 from sim.engines import Engine, WorkersLost
 from sim.estimates import Estimate
 from sim.flows import PERCEIVING, flows_of, make_flow
-from sim.results import METRICS, Replication
+from sim.results import METRICS, ONCE_A_SALE, Replication
 from sim.scenario import Scenario
 from sim.shoppers import Plans, draw_shoppers
 from sim.store import Store
@@ -260,13 +260,20 @@ class Outcomes:
         return visits, sales
 
 
-def estimate(values: np.ndarray, depends_on_profile: bool, *, at_least: float = -math.inf) -> Estimate | None:
+def bounds(metric: str) -> tuple[float, float]:
+    """What a metric cannot be under or over: none is negative, and what a sale can be once is at most 1,000."""
+    return 0.0, 1000.0 if metric in ONCE_A_SALE else math.inf
+
+
+def estimate(
+    values: np.ndarray, depends_on_profile: bool, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate | None:
     """The estimate from one value a replication, in their order; None when all are NaN."""
     there = np.flatnonzero(~np.isnan(values))
     if not len(there):
         return None
     versions = [profile_version(int(i)) for i in there] if depends_on_profile else None
-    return Estimate.of(values[there].tolist(), versions, at_least=at_least)
+    return Estimate.of(values[there].tolist(), versions, within=within)
 
 
 @dataclass(frozen=True)

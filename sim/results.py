@@ -67,6 +67,15 @@ METRICS = (
 )
 """Every metric that a flow reports; one that a flow does not have is None, never 0."""
 
+ONCE_A_SALE = (
+    *(f"{name}_per_1000_sales" for name in (
+        "reviews", "held", "audits", "escapes", "overcharges", "undercharges", "wrong_after_review", "disputes",
+        "total_known", "over_budget",
+    )),
+    "lost_visits_per_1000_visits", "empty_visits_per_1000_visits",
+)  # fmt: skip
+"""Metrics that count sales or visits, each at most once."""
+
 COLUMNS: dict[str, type] = {
     "shopper": np.int32, "day": np.int32, "served_by": np.int8, "arrives_s": float, "leaves_s": float,
     "entry_wait_s": float, "lane_wait_s": float, "help_wait_s": float, "wait_s": float, "sale": bool, "lost": bool,

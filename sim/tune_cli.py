@@ -199,6 +199,7 @@ def monitor_command(
     every: Annotated[int, typer.Option(min=0, help="Say how things stand after so many sales; 0 never.")] = 0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the alarm.")] = False,
     skip_bad: SkipBadOption = False,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -214,8 +215,9 @@ def monitor_command(
     from sim.tuning.drift import Monitor, baseline_of
     from sim.tuning.stream import StreamColumns, watch
 
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    for target in (report, to_json):
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
     baseline = None
     if promise is not None:
         try:
@@ -257,6 +259,13 @@ def monitor_command(
     outlook = monitor.outlook()
     document = {"limit_per_1000_sales": max_escapes, "false_alarm": false_alarm, "audit_share": audit_share,
                 "stands": outlook.alarm_at_sale is None, "bad_lines": bad, **outlook.to_dict()}  # fmt: skip
+    if report is not None:
+        from sim.report.monitor import write_monitor_page
+
+        write_monitor_page(
+            report, outlook, source=sales, limit_per_1000_sales=max_escapes, false_alarm=false_alarm,
+            audit_share=audit_share, bad_lines=bad, command=command_line(), force=force,
+        )  # fmt: skip
     if not write_json(document, to_json, force=force):
         print_outlook(outlook, max_escapes, false_alarm, bad)
     if outlook.alarm_at_sale is not None:
@@ -405,22 +414,10 @@ def print_outlook(outlook: Outlook, limit: float, false_alarm: float, bad_lines:
     table = Table(title="promise", title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
-    for name, value in (
-        ("sales", f"{outlook.sales:,}"),
-        ("reviewed", f"{outlook.reviewed:,}"),
-        ("audited, of those not reviewed", f"{outlook.audited:,}"),
-        ("of these wrong: escapes", f"{outlook.audited_escapes:,}"),
-        ("escapes per 1,000 sales, estimated", f"{outlook.escapes_per_1000_sales:.2f}"),
-        ("limit", f"{limit:g}"),
-        ("evidence against the promise; alarm at", f"{_evidence(outlook.evidence)}; {1 / false_alarm:.3g}"),
-    ):
+    for name, value in outlook_rows(outlook, limit, false_alarm):
         table.add_row(name, value)
     console.print(table)
-    console.print(
-        _alarm(outlook, limit) if outlook.alarm_at_sale is not None
-        else "STANDS: nothing so far contradicts the promise.",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+    console.print(outlook_verdict(outlook, limit), markup=False, soft_wrap=True)
     for hint in outlook.hints:
         console.print(
             f"changed: {hint.what}: {hint.now:.4g}, was {hint.baseline:.4g} (evidence {_evidence(hint.evidence)}): "
@@ -428,6 +425,26 @@ def print_outlook(outlook: Outlook, limit: float, false_alarm: float, bad_lines:
         )  # fmt: skip
     if bad_lines:
         console.print(f"note: {bad_lines:,} bad lines were left out", markup=False)
+
+
+def outlook_rows(outlook: Outlook, limit: float, false_alarm: float) -> list[tuple[str, str]]:
+    """What was counted and how much it says, name and value."""
+    return [
+        ("sales", f"{outlook.sales:,}"),
+        ("reviewed", f"{outlook.reviewed:,}"),
+        ("audited, of those not reviewed", f"{outlook.audited:,}"),
+        ("of these wrong: escapes", f"{outlook.audited_escapes:,}"),
+        ("escapes per 1,000 sales, estimated", f"{outlook.escapes_per_1000_sales:.2f}"),
+        ("limit", f"{limit:g}"),
+        ("evidence against the promise; alarm at", f"{_evidence(outlook.evidence)}; {1 / false_alarm:.3g}"),
+    ]
+
+
+def outlook_verdict(outlook: Outlook, limit: float) -> str:
+    """Whether the promise stands, in a sentence."""
+    if outlook.alarm_at_sale is not None:
+        return _alarm(outlook, limit)
+    return "STANDS: nothing so far contradicts the promise."
 
 
 def _row(choice: Choice) -> list[str]:

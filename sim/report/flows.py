@@ -12,7 +12,7 @@ from typing import Any
 from checkout.output import new_file
 from checkout.profile import PerceptionProfile
 from sim.experiment import Comparison, FlowResult
-from sim.report.page import GREY, STYLE, _chart, _flow_table, _plotly_js, _section
+from sim.report.page import GREY, STYLE, _chart, _flow_table, _plotly_js, _section, bars_of
 from sim.results import COST_PARTS
 
 COLOURS = ("#d9772b", "#2f7fb8", "#3d9970", "#7a5bb0", "#b8453b", "#7d7a2e")
@@ -84,7 +84,7 @@ def _receipt_chart(flows: Mapping[str, FlowResult]) -> str:
         shown = {text: estimate for text, estimate in found.items() if estimate}
         figure.add_bar(
             name=name, x=list(shown), y=[e.mean for e in shown.values()],
-            error_y={"type": "data", "array": [e.half_width for e in shown.values()], "color": GREY},
+            error_y=bars_of(list(shown.values())),
             marker={"color": COLOURS[number % len(COLOURS)]},
         )  # fmt: skip
     figure.update_layout(
@@ -153,6 +153,7 @@ def profile_rows(profile: PerceptionProfile | None) -> list[tuple[str, str]]:
     return [("profile", escape("; ".join([said, *profile.warnings()])))]
 
 
-def versions() -> str:
-    found: Any = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def versions(*more: str) -> str:
+    """Those of the package, of what it stands on, and of some more packages."""
+    found: Any = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *more))
     return escape(f"{found}, Python {platform.python_version()}")
