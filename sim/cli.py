@@ -146,6 +146,7 @@ def compare_command(
     """Put ways of selling side by side, on the same shoppers."""
     from checkout.cli import progress_bar, write_json
     from checkout.output import check_free
+    from sim.break_even import break_evens
     from sim.experiment import compare
 
     store = _scenario(scenario, changes)
@@ -162,7 +163,8 @@ def compare_command(
             progress=tell,
         )  # fmt: skip
     _write_report(report, result, perceiving, force)
-    if not write_json(result.to_dict(), to_json, force=force):
+    document = result.to_dict() | {"break_even": [even.to_dict() for even in break_evens(result)]}
+    if not write_json(document, to_json, force=force):
         print_comparison(store.name, result)
 
 
@@ -459,6 +461,10 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
     used = {e.method for flow in comparison.flows.values() for m in METRICS if (e := flow.estimate(m))}
     _print_methods(console, used, first.stopping)
     _print_without_sales(console, comparison.flows.values())
+    from sim.break_even import break_evens, said
+
+    for even in break_evens(comparison):
+        console.print(said(even), highlight=False, soft_wrap=True)
     if paired:
         console.print(
             "difference: the same methods, on the differences by replication (same shoppers)", soft_wrap=True

@@ -391,28 +391,6 @@ FIXED_PARTS = ("hardware", "remodelling", "carts", "staff")
 """Parts that a store pays whatever it sells; the others grow with the sales."""
 
 
-def break_even_sales_per_day(
-    a: Mapping[str, float], b: Mapping[str, float], sales_per_day: float
-) -> float | None:
-    """Sales a day at which two flows cost the same, or None where one is cheaper at any number.
-
-    Fixed parts stay as they are, the others grow with the sales: a straight line for each flow.
-
-    Args:
-        a, b: cost of a sale by part (`COST_PARTS`), at `sales_per_day`.
-    """
-
-    def line(costs: Mapping[str, float]) -> tuple[float, float]:
-        fixed = sum(costs.get(part, 0.0) for part in FIXED_PARTS) * sales_per_day
-        return fixed, sum(usd for part, usd in costs.items() if part not in FIXED_PARTS)
-
-    (fixed_a, each_a), (fixed_b, each_b) = line(a), line(b)
-    if each_a == each_b:
-        return None
-    sales = (fixed_b - fixed_a) / (each_a - each_b)
-    return sales if sales > 0 else None
-
-
 def tally(values: list[Any]) -> list[float]:
     """The numbers among values that may be None."""
     return [float(v) for v in values if v is not None]

@@ -53,7 +53,10 @@ class Calendar(Part):
     )
     first_weekday: Literal[WEEKDAYS] = "monday"  # type: ignore[valid-type]
     month: int | None = Field(
-        None, ge=1, le=12, description="busy as in this month; without it, as in a mean month"
+        None,
+        ge=1,
+        le=12,
+        description="published: Complete Journey; busy as in this month, without it as in a mean month",
     )
 
 
@@ -67,7 +70,9 @@ class Items(Part):
 
     distribution: Literal["supermarket", "convenience", "lognormal", "poisson", "binomial"] = "supermarket"
     mean: float = Field(10.7, gt=1.0, le=200.0, description="published: VideoMining, 10.7 items, supermarket")
-    median: float | None = Field(None, gt=0.5, le=200.0, description="of a lognormal basket")
+    median: float | None = Field(
+        None, gt=0.5, le=200.0, description="assumed by who sets it: of a lognormal basket"
+    )
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
@@ -250,7 +255,7 @@ class JustWalkOut(Part):
         None,
         gt=0,
         le=10_000,
-        description="how long two exchanged identities stay so; without it, as the profile measured",
+        description="assumed by who sets it: how long two exchanged identities stay so; else as the profile measured",
     )
     review: Review = Field(default_factory=Review)
     hardware_usd: Dollars = Field(1_000_000.0, description="published: RBC via Fox Business, a Go store")

@@ -11,6 +11,7 @@ from typing import Any
 
 from checkout.output import new_file
 from checkout.profile import PerceptionProfile
+from sim.break_even import break_evens, said
 from sim.experiment import Comparison, FlowResult
 from sim.report.page import GREY, STYLE, _chart, _flow_table, _plotly_js, _section, bars_of
 from sim.results import COST_PARTS
@@ -58,9 +59,24 @@ def write_flows_page(
             )
             for name, result in comparison.flows.items()
         ),
+        *_break_even(comparison),
         provenance(comparison.flows, profile, command),
     ]
     write_page(path, f"{scenario}: ways of selling", sections, force=force)
+
+
+def _break_even(comparison: Comparison) -> list[str]:
+    if len(comparison.flows) < 2:
+        return []
+    found = [f"<li>{escape(said(even))}</li>" for even in break_evens(comparison)]
+    return [
+        _section(
+            "Break-even",
+            "Sales a day at which two ways cost the same, were hardware, remodelling, carts and staff to stay as they "
+            "are and the rest to grow with the sales; a paired bootstrap over versions of the profile.",
+            f"<ul>{''.join(found) or '<li>one way costs less at any number of sales</li>'}</ul>",
+        )
+    ]
 
 
 def write_page(path: Path, title: str, sections: list[str], *, force: bool) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +98,20 @@ def test_no_interval_of_a_cost_reaches_under_nothing(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_are_refused(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         printed("simulate", "convenience", *CART, *words)
+
+
+@pytest.mark.parametrize("option", ["--report", "--json"])
+def test_a_full_disk_is_said_in_one_line_and_leaves_no_half_of_a_file(option: str, tmp_path: Path) -> None:
+    target = tmp_path / "result"
+    words = ("simulate", "convenience", *CART, *QUICK, "--replications", "2", option, str(target))
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", f"{full}from checkout.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: File too large; nothing half-written is left\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_names_the_metrics_that_it_can_show() -> None:
