@@ -25,6 +25,7 @@ from sim.options import (
 
 if TYPE_CHECKING:
     from sim.experiment import Comparison, FlowResult
+    from sim.staffing import StaffNeeded
     from sim.sweeps import Sweep
 
 app = typer.Typer()
@@ -238,6 +239,68 @@ def sweep_command(
         write_sweep_page(report, result, shown, profile=perceiving, command=command_line(), force=force)
     if not write_json(result.to_dict(), to_json, force=force):
         print_sweep(store.name, result, shown)
+
+
+@app.command("staff")
+def staff_command(
+    scenario: ScenarioArgument,
+    role: Annotated[
+        str,
+        typer.Argument(
+            help="reviewers, gates, carts, 'cart attendants', 'cart lanes', stations, 'station attendants', lanes."
+        ),
+    ],
+    limit: Annotated[float, typer.Argument(help="What --metric must not pass, for example 600 seconds.")],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Service level; else the 95 % quantile of the wait that the role shortens."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Most that are tried.")] = 1000,
+    profile: ProfileOption = None,
+    replications: ReplicationsOption = 5,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    workers: WorkersOption = 2,
+    changes: SetOption = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """The fewest people, carts or places that keep a service level, all tried on the same shoppers.
+
+    Exit code 1: not even --most keep it.
+    """
+    from checkout.cli import write_json
+    from checkout.output import check_free
+    from sim.staffing import flow_of, staff_needed
+
+    store = _scenario(scenario, changes)
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
+    found = staff_needed(
+        store, role, limit, _profile(profile, [flow_of(role)]), metric=metric, most=most, replications=replications,
+        seed=seed, workers=workers,
+    )  # fmt: skip
+    if not write_json(found.to_dict(), to_json, force=force):
+        print_staff(store.name, found)
+    if found.needed is None:
+        raise typer.Exit(1)
+
+
+def print_staff(scenario: str, found: StaffNeeded) -> None:
+    """The answer, and what each number that was tried gave."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{scenario}: {found.metric} at most {found.limit:g}", title_justify="left")
+    for name in (found.role, "mean", "95 % interval"):
+        table.add_column(name, justify="right")
+    for count, mean, low, high in found.tried.itertuples(index=False):
+        table.add_row(str(count), number(mean), f"{number(low)} - {number(high)}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"NOT REACHED with as many as {found.tried[found.role].max()} {found.role}" if found.needed is None
+        else f"{found.needed} {found.role} needed, by the mean over replications"
+    )  # fmt: skip
 
 
 @app.command("runs")
@@ -463,8 +526,11 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
     _print_without_sales(console, comparison.flows.values())
     from sim.break_even import break_evens, said
 
-    for even in break_evens(comparison):
+    evens = break_evens(comparison)
+    for even in evens:
         console.print(said(even), highlight=False, soft_wrap=True)
+    if len(names) > 1 and not evens:
+        console.print("break-even: at no number of sales a day do two of these ways cost the same")
     if paired:
         console.print(
             "difference: the same methods, on the differences by replication (same shoppers)", soft_wrap=True

@@ -74,7 +74,7 @@ def _break_even(comparison: Comparison) -> list[str]:
             "Break-even",
             "Sales a day at which two ways cost the same, were hardware, remodelling, carts and staff to stay as they "
             "are and the rest to grow with the sales; a paired bootstrap over versions of the profile.",
-            f"<ul>{''.join(found) or '<li>one way costs less at any number of sales</li>'}</ul>",
+            f"<ul>{''.join(found) or '<li>at no number of sales a day do two of these ways cost the same</li>'}</ul>",
         )
     ]
 

@@ -100,6 +100,18 @@ def test_options_that_do_not_fit_are_refused(words: tuple[str, ...], message: st
         printed("simulate", "convenience", *CART, *words)
 
 
+def test_the_fewest_lanes_for_a_service_level_are_printed_with_what_was_tried() -> None:
+    busy = (*ONE_DAY, "--set", "shoppers.visits_per_day=900", "--workers", "1", "--replications", "2")
+    text = printed("staff", "convenience", "lanes", "60", *busy)
+    assert "lane_wait_p95_s at most 60" in text
+    assert int(text.split(" lanes needed")[0].split()[-1]) > 1
+    assert "NOT REACHED with as many as 1 lanes" in printed(
+        "staff", "convenience", "lanes", "60", "--most", "1", *busy, code=1
+    )
+    with pytest.raises(InputError, match="did you mean 'lanes'"):
+        printed("staff", "convenience", "lane", "60")
+
+
 @pytest.mark.parametrize("option", ["--report", "--json"])
 def test_a_full_disk_is_said_in_one_line_and_leaves_no_half_of_a_file(option: str, tmp_path: Path) -> None:
     target = tmp_path / "result"
