@@ -8,6 +8,8 @@ so that this package never imports them by name. Heavy modules are imported wher
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -661,7 +663,8 @@ def _evaluate_recordings(
             annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
-            write_page(report_folder, reports, force=force, progress=tell)
+            command = shlex.join(["checkout", *sys.argv[1:]])
+            write_page(report_folder, reports, command=command, force=force, progress=tell)
     if fit_confidence is not None:
         for report in reports:
             save_confidence(fit_confidence, report)
@@ -1016,7 +1019,7 @@ def _add_plug_ins() -> None:
 
 
 def main() -> None:
-    """Console entry: faults of the input end with one line on standard error and exit code 2."""
+    """Console entry: one line on standard error; exit code 2 for faults of the input, 1 for those of the disk."""
     _add_plug_ins()
     try:
         app(standalone_mode=True)
@@ -1028,13 +1031,18 @@ def main() -> None:
         if extra is None:
             raise
         sys.exit(_fail(f'{name} is not installed; run: pip install "checkout-simulator[{extra}]"'))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_fail(f"{where}{os.strerror(error.errno)}; nothing half-written is left", code=1))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 2) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 __all__ = ["app", "main", "print_evaluation", "progress_bar", "write_json"]

@@ -6,20 +6,15 @@ versions of the profile with their days, all sizes and both flows drawn together
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.metadata import version
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from checkout.errors import InputError
-from checkout.output import new_file
 from checkout.profile import PerceptionProfile
 from sim.experiment import FlowResult, compare, needs_profile
 from sim.flows import FLOWS
@@ -34,9 +29,6 @@ MEDIAN_SHARE = 0.55
 RESAMPLES = 1000
 ATTENTION = ("reviews_per_1000_sales", "interventions_per_1000_sales")
 SHOWN = (*ATTENTION, "escapes_per_1000_sales", "cost_per_sale_usd")
-COLOURS = {
-    "just-walk-out": "#d9772b", "dash-cart": "#2f7fb8", "self-checkout": "#3d9970", "staffed-lanes": "#7a5bb0",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -179,45 +171,6 @@ def basket_curve(
     return BasketCurve(scenario.name, ascending, {f: tuple(r) for f, r in results.items()}, seed)
 
 
-def write_page(path: str | Path, curve: BasketCurve, *, command: str, force: bool = False) -> None:
-    """One HTML page with both charts and the numbers; it loads nothing from anywhere.
-
-    Raises:
-        InputError: the file exists and `force` is not set.
-    """
-    from plotly.offline import get_plotlyjs
-
-    table = curve.to_pandas()
-    charts = (
-        _chart(table, ATTENTION, "reviews or interventions per 1,000 sales"),
-        _chart(table, ("cost_per_sale_usd",), "cost per sale, $"),
-    )
-    crossings = "".join(f"<li>{escape(said(c))}</li>" for c in curve.crossings())
-    rows = "".join(
-        f"<tr><td>{escape(r['flow'])}</td><td>{escape(r['metric'].replace('_', ' '))}</td><td>{r['items_mean']:g}</td>"
-        f"<td>{r['mean']:.2f}</td><td>{r['low']:.2f} to {r['high']:.2f}</td></tr>"
-        for r in table.to_dict(orient="records")
-    )
-    replications = next(iter(curve.results.values()))[0].replications
-    with new_file(path, force=force) as draft:
-        draft.write_text(
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            'content="width=device-width,initial-scale=1"><title>Basket size</title>'
-            "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;"
-            "color:#22252a;background:#fbfaf8}table{border-collapse:collapse;font-size:.9rem}"
-            "td,th{padding:.2rem .8rem;border-bottom:1px solid #dcd9d3;text-align:right}"
-            "td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}</style>"
-            f"<script>{get_plotlyjs()}</script></head><body><h1>Basket size: {escape(curve.scenario)}</h1>"
-            f"<p>{replications} days a size, the same shoppers in every flow; bars are 95 % intervals.</p>"
-            f"{''.join(charts)}<h2>Where costs cross</h2><ul>{crossings or '<li>nowhere</li>'}</ul>"
-            "<h2>Numbers</h2><table><tr><th>flow</th><th>metric</th><th>items</th><th>mean</th>"
-            f"<th>95 % interval</th></tr>{rows}</table>"
-            f"<p>Seed {curve.seed}; checkout-simulator {version('checkout-simulator')}, Python "
-            f"{platform.python_version()}; <code>{escape(command)}</code></p></body></html>",
-            encoding="utf-8",
-        )
-
-
 def said(crossing: Crossing) -> str:
     """A crossing in words."""
     low, high = crossing.ci95
@@ -227,24 +180,3 @@ def said(crossing: Crossing) -> str:
         else f"in {100 * crossing.share:.0f} % of the draws"
     )
     return f"{crossing.a} is cheaper than {crossing.b} below {crossing.items:.1f} items ({sure})"
-
-
-def _chart(table: pd.DataFrame, metrics: Sequence[str], title: str) -> str:
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for (flow, metric), rows in table[table["metric"].isin(metrics)].groupby(["flow", "metric"], sort=False):
-        word = "" if len(metrics) == 1 else f": {str(metric).split('_')[0]}"
-        figure.add_scatter(
-            name=f"{flow}{word}",
-            x=rows["items_mean"].tolist(),
-            y=rows["mean"].tolist(),
-            error_y={"type": "data", "array": (rows["high"] - rows["mean"]).tolist()},
-            mode="lines+markers",
-            line={"color": COLOURS.get(str(flow), "#8a8f98")},
-        )
-    figure.update_layout(
-        height=420, xaxis_title="mean items in a basket", yaxis_title=title, yaxis_rangemode="tozero",
-        legend={"orientation": "h", "y": 1.12}, margin={"l": 60, "r": 20, "t": 30, "b": 50}, template="plotly_white",
-    )  # fmt: skip
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False}))

@@ -34,6 +34,9 @@ TARGET_REVIEWS = (50.0, 20.0)
 """Published: the ends of the target, same source."""
 HISTORIC_STAFF = 1000
 """Published: more than so many remote staff, who also labelled pictures; same source."""
+HISTORIC_STORE, HISTORIC_ELSEWHERE = "fresh-supermarket-2022", "go-convenience"
+"""The scenarios that the published figures speak of."""
+NOT_PUBLIC = "not public"
 HISTORIC_STORES = (47, 27)
 """Published: stores with Just Walk Out, The Batch, and Vixio for the US in April 2024."""
 WORK_HOURS_PER_WEEK = 32.0
@@ -393,32 +396,37 @@ def work_hours_per_week(scenario: Scenario, week: FlowResult) -> float:
 def _anchors(stores: Mapping[str, Scenario], weeks: Mapping[str, FlowResult], target: float) -> list[Anchor]:
     """Published figures beside the predictions (sources: docs/sources.md)."""
     here, there = stores["store"].name, stores["elsewhere"].name
+    fresh, go = here == HISTORIC_STORE, there == HISTORIC_ELSEWHERE
     per_1000, hours = "reviews per 1,000 sales", "a few hours at a large Fresh (Bloomberg)"
     at_store, slowly, at_other = weeks["store"], weeks["store_slow_reviews"], weeks["elsewhere"]
     mean, p95 = "time_to_receipt_mean_s", "time_to_receipt_p95_s"
     return [
         _anchor(at_store, REVIEWS, f"{here}, a whole week", per_1000, f"{target:g}, fitted on Mondays",
                 (0.97 * target, 1.03 * target)),
-        _anchor(at_other, REVIEWS, there, per_1000, "270, if items were independent (derived)", (240, 300)),
-        _anchor(at_other, REVIEWS, there, per_1000, "a small minority (Amazon; read as under 100)", (0, 100)),
+        _anchor(at_other, REVIEWS, there, per_1000, "270, if items were independent (derived)", (240, 300), known=go),
+        *([_anchor(at_other, REVIEWS, there, per_1000, "a small minority (Amazon; read as under 100)", (0, 100))]
+          if go else []),
         _anchor(at_other, mean, f"{there}: mean time to receipt", "minutes", "minutes at Go (The Atlantic)", (1, 60),
-                60.0),
-        _anchor(at_store, mean, f"{here}: mean time to receipt", "hours", hours, (1, 8), HOUR_S),
-        _anchor(at_store, p95, f"{here}: its 95th percentile", "hours", hours, (1, 8), HOUR_S),
-        _anchor(slowly, mean, f"{here}: mean, were a review 5.7 minutes", "hours", hours, (1, 8), HOUR_S),
-        *_staff(stores["store"], at_store),
+                60.0, known=go),
+        _anchor(at_store, mean, f"{here}: mean time to receipt", "hours", hours, (1, 8), HOUR_S, known=fresh),
+        _anchor(at_store, p95, f"{here}: its 95th percentile", "hours", hours, (1, 8), HOUR_S, known=fresh),
+        _anchor(slowly, mean, f"{here}: mean, were a review 5.7 minutes", "hours", hours, (1, 8), HOUR_S, known=fresh),
+        *(_staff(stores["store"], at_store) if fresh else []),
     ]  # fmt: skip
 
 
 def _anchor(
     week: FlowResult, metric: str, quantity: str, unit: str, published: str, agrees: tuple[float, float],
-    scale: float = 1.0,
+    scale: float = 1.0, *, known: bool = True,
 ) -> Anchor:  # fmt: skip
+    """A prediction beside a published figure; a store of which none is `known` has nothing to agree with."""
     estimate = week.estimate(metric)
     if estimate is None:
         raise InputError(week.scenario, metric, "is not reported by Just Walk Out")
     mean = estimate.mean / scale
     interval = None if estimate.ci95 is None else (estimate.ci95[0] / scale, estimate.ci95[1] / scale)
+    if not known:
+        return Anchor(quantity, mean, interval, unit, NOT_PUBLIC, None)
     return Anchor(quantity, mean, interval, unit, published, agrees[0] <= mean <= agrees[1])
 
 
@@ -437,6 +445,6 @@ def _staff(scenario: Scenario, week: FlowResult) -> list[Anchor]:
         per_week = HISTORIC_STORES[0] * WEEK_DAYS * sales.mean * reviews.mean / 1000
         found.append(
             Anchor(f"work that 1,000 staff have for a review of {HISTORIC_STORES[0]} such stores",
-                   60 * HISTORIC_STAFF * WORK_HOURS_PER_WEEK / per_week, None, "minutes", "not public", None)
+                   60 * HISTORIC_STAFF * WORK_HOURS_PER_WEEK / per_week, None, "minutes", NOT_PUBLIC, None)
         )  # fmt: skip
     return found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,20 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sim import dashboard_cli
+from sim.options import (
+    ForceOption,
+    JsonOption,
+    PageOption,
+    ProfileOption,
+    ScenarioArgument,
+    SetOption,
+    WorkersOption,
+    command_line,
+)
 
 if TYPE_CHECKING:
     from sim.experiment import Comparison, FlowResult
+    from sim.staffing import StaffNeeded
     from sim.sweeps import Sweep
 
 app = typer.Typer()
 app.registered_commands += dashboard_cli.app.registered_commands
-
-ScenarioArgument = Annotated[
-    str, typer.Argument(help="A shipped scenario (supermarket, convenience) or a YAML file.")
-]
-ProfileOption = Annotated[
-    Path | None, typer.Option("--profile", help="Perception profile; else the one of the shipped recordings.")
-]
 
 
 class EngineName(StrEnum):
@@ -51,9 +53,6 @@ PrecisionOption = Annotated[
 MetricOption = Annotated[str, typer.Option(help="With --precision: the metric that must be precise.")]
 LeastOption = Annotated[int, typer.Option(help="With --precision: least number of replications.")]
 MostOption = Annotated[int, typer.Option(help="With --precision: most.")]
-WorkersOption = Annotated[
-    int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
-]
 EngineOption = Annotated[EngineName, typer.Option(help="This machine, or the workers of --scheduler.")]
 SchedulerOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler, for example tcp://10.0.0.1:8786.")
@@ -68,16 +67,6 @@ IndexOption = Annotated[
     ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a stopped command kept.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; repeatable.")
-]
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-]
-ReportOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a page of its own (HTML): flows, delays, costs.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 
 
 @app.command("simulate")
@@ -103,7 +92,7 @@ def simulate_command(
     ] = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
-    report: ReportOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -151,13 +140,14 @@ def compare_command(
     sales: SalesOption = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
-    report: ReportOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Put ways of selling side by side, on the same shoppers."""
     from checkout.cli import progress_bar, write_json
     from checkout.output import check_free
+    from sim.break_even import break_evens
     from sim.experiment import compare
 
     store = _scenario(scenario, changes)
@@ -174,7 +164,8 @@ def compare_command(
             progress=tell,
         )  # fmt: skip
     _write_report(report, result, perceiving, force)
-    if not write_json(result.to_dict(), to_json, force=force):
+    document = result.to_dict() | {"break_even": [even.to_dict() for even in break_evens(result)]}
+    if not write_json(document, to_json, force=force):
         print_comparison(store.name, result)
 
 
@@ -220,6 +211,7 @@ def sweep_command(
     sales: SalesOption = None,
     index: IndexOption = None,
     to_json: JsonOption = None,
+    report: PageOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -230,17 +222,85 @@ def sweep_command(
 
     store = _scenario(scenario, changes)
     names, shown = _names(flow), _metrics(show)
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    perceiving = _profile(profile, names)
+    for target in (report, to_json):
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
     with _stops_said(), progress_bar() as tell:
         result = sweep(
-            store, names, parse_vary(vary), _profile(profile, names), seed=seed, workers=workers,
+            store, names, parse_vary(vary), perceiving, seed=seed, workers=workers,
             replications=_replications(replications, precision, metric, least, most, otherwise=10),
             scheduler=_scheduler(engine, scheduler), out=out, sales=sales, index=index, resume=resume,
             force=force, progress=tell,
         )  # fmt: skip
+    if report is not None:
+        from sim.report.sweep import write_sweep_page
+
+        write_sweep_page(report, result, shown, profile=perceiving, command=command_line(), force=force)
     if not write_json(result.to_dict(), to_json, force=force):
         print_sweep(store.name, result, shown)
+
+
+@app.command("staff")
+def staff_command(
+    scenario: ScenarioArgument,
+    role: Annotated[
+        str,
+        typer.Argument(
+            help="reviewers, gates, carts, 'cart attendants', 'cart lanes', stations, 'station attendants', lanes."
+        ),
+    ],
+    limit: Annotated[float, typer.Argument(help="What --metric must not pass, for example 600 seconds.")],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Service level; else the 95 % quantile of the wait that the role shortens."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Most that are tried.")] = 1000,
+    profile: ProfileOption = None,
+    replications: ReplicationsOption = 5,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    workers: WorkersOption = 2,
+    changes: SetOption = None,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """The fewest people, carts or places that keep a service level, all tried on the same shoppers.
+
+    Exit code 1: not even --most keep it.
+    """
+    from checkout.cli import write_json
+    from checkout.output import check_free
+    from sim.staffing import flow_of, staff_needed
+
+    store = _scenario(scenario, changes)
+    if to_json is not None and to_json != "-":
+        check_free(Path(to_json), force=force)
+    found = staff_needed(
+        store, role, limit, _profile(profile, [flow_of(role)]), metric=metric, most=most, replications=replications,
+        seed=seed, workers=workers,
+    )  # fmt: skip
+    if not write_json(found.to_dict(), to_json, force=force):
+        print_staff(store.name, found)
+    if found.needed is None:
+        raise typer.Exit(1)
+
+
+def print_staff(scenario: str, found: StaffNeeded) -> None:
+    """The answer, and what each number that was tried gave."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{scenario}: {found.metric} at most {found.limit:g}", title_justify="left")
+    for name in (found.role, "mean", "95 % interval"):
+        table.add_column(name, justify="right")
+    for count, mean, low, high in found.tried.itertuples(index=False):
+        table.add_row(str(count), number(mean), f"{number(low)} - {number(high)}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"NOT REACHED with as many as {found.tried[found.role].max()} {found.role}" if found.needed is None
+        else f"{found.needed} {found.role} needed, by the mean over replications"
+    )  # fmt: skip
 
 
 @app.command("runs")
@@ -316,8 +376,7 @@ def _write_report(path: Path | None, result: FlowResult | Comparison, profile: A
     if path is not None:
         from sim.report.flows import write_flows_page
 
-        command = shlex.join(["checkout", *sys.argv[1:]])
-        write_flows_page(path, result, profile=profile, command=command, force=force)
+        write_flows_page(path, result, profile=profile, command=command_line(), force=force)
 
 
 def _replications(
@@ -419,6 +478,17 @@ def print_result(result: FlowResult) -> None:
     console = Console()
     console.print(table)
     _print_methods(console, {e.method for _, e in found}, result.stopping)
+    _print_without_sales(console, [result])
+
+
+def _print_without_sales(console: Any, results: Iterable[FlowResult]) -> None:
+    """Replications in which nothing was sold have no rates, and are said."""
+    for result in results:
+        if count := result.without_sales:
+            console.print(
+                f"note: {result.flow}: {count} of {result.replications} replications had no sale, so they are in no "
+                "rate and no time", highlight=False, soft_wrap=True,
+            )  # fmt: skip
 
 
 def print_comparison(scenario: str, comparison: Comparison) -> None:
@@ -453,6 +523,14 @@ def print_comparison(scenario: str, comparison: Comparison) -> None:
     console.print(table)
     used = {e.method for flow in comparison.flows.values() for m in METRICS if (e := flow.estimate(m))}
     _print_methods(console, used, first.stopping)
+    _print_without_sales(console, comparison.flows.values())
+    from sim.break_even import break_evens, said
+
+    evens = break_evens(comparison)
+    for even in evens:
+        console.print(said(even), highlight=False, soft_wrap=True)
+    if len(names) > 1 and not evens:
+        console.print("break-even: at no number of sales a day do two of these ways cost the same")
     if paired:
         console.print(
             "difference: the same methods, on the differences by replication (same shoppers)", soft_wrap=True
@@ -484,6 +562,7 @@ def print_sweep(scenario: str, swept: Sweep, metrics: list[str]) -> None:
     console = Console()
     console.print(table)
     _print_methods(console, methods, flows[0][1].stopping)
+    _print_without_sales(console, [result for _, result in flows])
 
 
 def print_runs(where: str, rows: list[dict[str, Any]]) -> None:

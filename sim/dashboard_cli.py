@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import math
-import shlex
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim.options import (
+    ForceOption,
+    JsonOption,
+    PageOption,
+    ProfileOption,
+    ScenarioArgument,
+    SetOption,
+    WorkersOption,
+    command_line,
+)
+
 if TYPE_CHECKING:
     from sim.require import Requirement, Requirements
 
 app = typer.Typer()
 OUT_OF_REACH = 1
-
-ScenarioArgument = Annotated[
-    str, typer.Argument(help="A shipped scenario (supermarket, convenience) or a YAML file.")
-]
-ProfileOption = Annotated[
-    Path | None, typer.Option("--profile", help="Perception profile; else the one of the shipped recordings.")
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; repeatable.")
-]
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 
 
 @app.command("dashboard")
@@ -97,13 +92,9 @@ def require_command(
     trials: Annotated[int, typer.Option(min=1, max=100_000, help="Combinations that are tried.")] = 80,
     replications: Annotated[int, typer.Option(min=2, max=10_000, help="Of each confirming run.")] = 20,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    workers: Annotated[
-        int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
-    ] = 2,
+    workers: WorkersOption = 2,
     to_json: JsonOption = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page of its own (HTML).")
-    ] = None,
+    report: PageOption = None,
     force: ForceOption = False,
 ) -> None:
     """What would have to change so that a store needs only so many reviews: one lever at a time, and the cheapest mix.
@@ -120,17 +111,17 @@ def require_command(
     for target in (report, None if to_json in (None, "-") else Path(str(to_json))):
         if target is not None:
             check_free(target, force=force)
-    store = _scenario(scenario, changes)
+    store, perceiving = _scenario(scenario, changes), _profile(profile, [FLOW])
     with progress_bar() as tell:
         found = require(
-            store, _profile(profile, [FLOW]), reviews, costs=LeverCosts(per_halving, per_point), days=days,
+            store, perceiving, reviews, costs=LeverCosts(per_halving, per_point), days=days,
             trials=trials, replications=replications, seed=seed, workers=workers, progress=tell,
         )  # fmt: skip
-    command = shlex.join(["checkout", *sys.argv[1:]])
+    command = command_line()
     if report is not None:
         from sim.report.requirements import write_requirements_page
 
-        write_requirements_page(report, found, command=command, force=force)
+        write_requirements_page(report, found, profile=perceiving, command=command, force=force)
     if not write_json(found.to_dict() | {"command": command}, to_json, force=force):
         print_requirements(found)
     if not found.combination.reached:

@@ -46,33 +46,37 @@ class Estimate:
 
     @classmethod
     def of(
-        cls, values: Sequence[float], versions: Sequence[int] | None = None, *, at_least: float = -math.inf
+        cls,
+        values: Sequence[float],
+        versions: Sequence[int] | None = None,
+        *,
+        within: tuple[float, float] = (-math.inf, math.inf),
     ) -> Estimate:
         """The estimate from one value a replication.
 
         Args:
             versions: the version of the profile in each replication, when the values depend on it.
-            at_least: what the mean cannot be under; the intervals end there.
+            within: what the mean cannot be under and over; the intervals end there.
         """
         y = np.asarray(values, dtype=float)
         mean = float(y.mean())
         if len(y) < 2:
             return cls(mean, None)
         if versions is None or len(set(versions)) < 2:
-            around = _around(mean, _t_half_width(y), at_least)
+            around = _around(mean, _t_half_width(y), within)
             return cls(mean, around, around, T_METHOD)
         simulation, total = _random_effects(y, np.asarray(versions))
-        return cls(mean, _around(mean, total, at_least), _around(mean, simulation, at_least), PROFILE_METHOD)
+        return cls(mean, _around(mean, total, within), _around(mean, simulation, within), PROFILE_METHOD)
 
     @property
     def half_width(self) -> float:
-        """How far `ci95` reaches above the mean; infinite without one."""
-        return math.inf if self.ci95 is None else self.ci95[1] - self.mean
+        """How far `ci95` reaches from the mean at most; infinite without one."""
+        return _reach(self.mean, self.ci95)
 
     @property
     def simulation_half_width(self) -> float:
-        """How far `simulation_ci95` reaches above the mean; infinite without one."""
-        return math.inf if self.simulation_ci95 is None else self.simulation_ci95[1] - self.mean
+        """How far `simulation_ci95` reaches from the mean at most; infinite without one."""
+        return _reach(self.mean, self.simulation_ci95)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -83,8 +87,12 @@ class Estimate:
         }
 
 
-def _around(mean: float, half: float, at_least: float) -> tuple[float, float]:
-    return max(mean - half, at_least), mean + half
+def _reach(mean: float, interval: tuple[float, float] | None) -> float:
+    return math.inf if interval is None else max(interval[1] - mean, mean - interval[0])
+
+
+def _around(mean: float, half: float, within: tuple[float, float]) -> tuple[float, float]:
+    return max(mean - half, within[0]), min(mean + half, within[1])
 
 
 def _t_half_width(y: np.ndarray) -> float:

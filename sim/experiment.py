@@ -25,8 +25,8 @@ from sim.replications import (
     Progress,
     Run,
     Stopping,
+    bounds,
     estimate,
-    lowest,
     profile_version,
     replicate,
     run_all,
@@ -89,6 +89,11 @@ class FlowResult:
         return self.outcomes.totals(self.replications)[1]
 
     @property
+    def without_sales(self) -> int:
+        """How many replications sold nothing, and so have no rates."""
+        return sum(self.outcomes.sales(i) == 0 for i in range(self.replications))
+
+    @property
     def values(self) -> dict[str, list[float | None]]:
         """Each metric's value in every replication; None where there is none."""
         found = {name: self.metric(name).tolist() for name in METRICS}
@@ -101,7 +106,7 @@ class FlowResult:
     def estimate(self, metric: str) -> Estimate | None:
         """The estimate of a metric; None when the flow does not have it."""
         depends = self.run.depends_on_profile(metric)
-        return estimate(self.metric(metric), depends, at_least=lowest(metric))
+        return estimate(self.metric(metric), depends, within=bounds(metric))
 
     def estimates(self) -> dict[str, Any]:
         """Every metric's estimate as JSON has it; None for a metric that the flow does not have."""

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.cli import ForceOption, JsonOption, ProfileOption, SetOption, WorkersOption, app, number
+from sim.cli import app, number
+from sim.options import (
+    SHIPPED,
+    ForceOption,
+    JsonOption,
+    PageOption,
+    ProfileOption,
+    ScenarioArgument,
+    SetOption,
+    WorkersOption,
+    command_line,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
@@ -29,7 +41,10 @@ DaysOption = Annotated[
 @app.command("calibrate")
 def calibrate_command(
     scenario: Annotated[
-        str, typer.Argument(help="The store whose reviews are known: a shipped scenario or a YAML file.")
+        str,
+        typer.Argument(
+            help=f"The store whose reviews are known: a shipped scenario ({SHIPPED}) or a YAML file."
+        ),
     ] = "fresh-supermarket-2022",
     target: Annotated[
         float,
@@ -49,6 +64,7 @@ def calibrate_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the profile with the fitted error odds to this file.")
     ] = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -60,7 +76,7 @@ def calibrate_command(
 
     store, other = _scenario(scenario, changes), _scenario(elsewhere, None)
     wanted = numbers("--required", required)
-    for path in (out, to_json):
+    for path in (out, report, to_json):
         if path is not None and str(path) != "-":
             check_free(Path(path), force=force)
     with progress_bar() as tell:
@@ -70,6 +86,10 @@ def calibrate_command(
         )  # fmt: skip
     if out is not None:
         found.calibrated_profile.save(out, force=force)
+    if report is not None:
+        from sim.report.history import write_calibration_page
+
+        write_calibration_page(report, found, command=command_line(), force=force)
     if not write_json(found.to_dict(), to_json, force=force):
         print_calibration(found)
 
@@ -89,40 +109,57 @@ def numbers(option: str, text: str) -> list[float]:
 
 def print_calibration(found: Calibration) -> None:
     """The fitted odds and the predictions as tables."""
-    curve = found.curves[0]
-    here, there = (c.scenario for c in found.curves)
+    here = found.curves[0].scenario
     columns = ("reviews per 1,000", "error odds", "95 % interval", "of single versions", "faulty events")
     table = _table(f"{here}: perception that gives so many reviews", columns)
-    table.add_row(
-        number(float(curve.reviews(1.0))),
-        "1",
-        "",
-        "",
-        f"{100 * found.profile.faulty_share:.2f} % (as judged)",
-    )
-    for f in (found.fitted, *found.required):
-        table.add_row(
-            number(f.target), f"{f.error_odds:.3g}", _between(f.ci95), _between(f.versions95),
-            f"{100 * found.faulty_share(f.error_odds):.2f} %",
-        )  # fmt: skip
+    for row in fitted_rows(found):
+        table.add_row(*row)
     _console().print(table)
     table = _table(
         f"predicted with error odds {found.fitted.error_odds:.3g}",
         ("quantity", "predicted", "95 % interval", "unit", "published", "agrees"),
     )
+    for row in anchor_rows(found):
+        table.add_row(*row)
+    _console().print(table)
+    _console().print(told(found))
+    _console().print(
+        f"error odds multiply the odds that an event is wrong, missed or doubtful; intervals: bootstrap over "
+        f"{len(found.curves[0].by_version)} versions of the profile on common random numbers, and random effects over "
+        "weeks"
+    )
+
+
+def fitted_rows(found: Calibration) -> list[tuple[str, ...]]:
+    """Reviews, error odds, their intervals and the share of faulty events: as judged, then as fitted."""
+    judged = (number(float(found.curves[0].reviews(1.0))), "1", "", "")
+    return [
+        (*judged, f"{100 * found.profile.faulty_share:.2f} % (as judged)"),
+        *(
+            (number(f.target), f"{f.error_odds:.3g}", _between(f.ci95), _between(f.versions95),
+             f"{100 * found.faulty_share(f.error_odds):.2f} %")
+            for f in (found.fitted, *found.required)
+        ),
+    ]  # fmt: skip
+
+
+def anchor_rows(found: Calibration) -> list[tuple[str, ...]]:
+    """Each published figure beside what is predicted."""
+    rows: list[tuple[str, ...]] = []
     for a in found.anchors:
         interval = "" if a.ci95 is None else f"{number(a.ci95[0])} - {number(a.ci95[1])}"
         verdict = "cannot say" if a.agrees is None else "yes" if a.agrees else "no"
-        table.add_row(a.quantity, number(a.predicted), interval, a.unit, a.published, verdict)
-    _console().print(table)
+        rows.append((a.quantity, number(a.predicted), interval, a.unit, a.published, verdict))
+    return rows
+
+
+def told(found: Calibration) -> str:
+    """What the other store needs under each version of the profile."""
+    here, there = (curve.scenario for curve in found.curves)
     low, high = found.elsewhere95
-    _console().print(
+    return (
         f"{there}, under each version of the profile made to give {found.fitted.target:g} in {here}: "
         f"{number(low)}-{number(high)} reviews per 1,000 sales"
-    )
-    _console().print(
-        f"error odds multiply the odds that an event is wrong, missed or doubtful; intervals: bootstrap over "
-        f"{len(curve.by_version)} versions of the profile on common random numbers, and random effects over weeks"
     )
 
 
@@ -152,15 +189,14 @@ def _between(interval: tuple[float | None, float | None]) -> str:
 
 @app.command("sensitivity")
 def sensitivity_command(
-    scenario: Annotated[
-        str, typer.Argument(help="A shipped scenario or a YAML file.")
-    ] = "fresh-supermarket-2022",
+    scenario: ScenarioArgument = "fresh-supermarket-2022",
     profile: ProfileOption = None,
     trajectories: Annotated[int, typer.Option(min=2, max=10_000, help="Morris trajectories.")] = 8,
     replications: DaysOption = 2,
     seed: int = 1,
     workers: WorkersOption = 2,
     changes: SetOption = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -170,14 +206,19 @@ def sensitivity_command(
     from sim.cli import _profile, _scenario
     from sim.sensitivity import sensitivity
 
-    store = _scenario(scenario, changes)
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    store, perceiving = _scenario(scenario, changes), _profile(profile, ["just-walk-out"])
+    for path in (report, to_json):
+        if path is not None and str(path) != "-":
+            check_free(Path(path), force=force)
     with progress_bar() as tell:
         found = sensitivity(
-            store, _profile(profile, ["just-walk-out"]), trajectories=trajectories, replications=replications,
-            seed=seed, workers=workers, progress=tell,
+            store, perceiving, trajectories=trajectories, replications=replications, seed=seed, workers=workers,
+            progress=tell,
         )  # fmt: skip
+    if report is not None:
+        from sim.report.history import write_sensitivity_page
+
+        write_sensitivity_page(report, found, profile=perceiving, command=command_line(), force=force)
     if not write_json(found.to_dict(), to_json, force=force):
         print_sensitivity(found)
 
@@ -189,14 +230,25 @@ def print_sensitivity(found: Sensitivity) -> None:
             f"{found.scenario}: what moves {answer}",
             ("parameter", "range", "mu*", "±", "mu", "sigma", "range is"),
         )
-        for row in rows.to_dict(orient="records"):
-            table.add_row(
-                row["parameter"], f"{row['low']:g} - {row['high']:g}", number(row["mu_star"]),
-                number(row["mu_star_conf95"]), signed(row["mu"]), number(row["sigma"]), row["tag"],
-            )  # fmt: skip
+        for row in effect_rows(rows):
+            table.add_row(*row)
         _console().print(table)
-    _console().print(
-        f"mu*: mean absolute change when the parameter crosses its range, ± its 95 % bootstrap interval over "
+    _console().print(method_of(found))
+
+
+def effect_rows(effects: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Parameter, range, mu*, its half width, mu, sigma and where the range comes from."""
+    return [
+        (row["parameter"], f"{row['low']:g} - {row['high']:g}", number(row["mu_star"]),
+         number(row["mu_star_conf95"]), signed(row["mu"]), number(row["sigma"]), row["tag"])
+        for row in effects.to_dict(orient="records")
+    ]  # fmt: skip
+
+
+def method_of(found: Sensitivity) -> str:
+    """What the columns mean and how often was simulated."""
+    return (
+        "mu*: mean absolute change when the parameter crosses its range, ± its 95 % bootstrap interval over "
         f"{found.trajectories} trajectories; {found.runs} runs of {found.replications} days on common random numbers"
     )
 
@@ -208,9 +260,7 @@ def signed(value: float) -> str:
 
 @app.command("learn")
 def learn_command(
-    scenario: Annotated[
-        str, typer.Argument(help="A shipped scenario or a YAML file.")
-    ] = "fresh-supermarket-2022",
+    scenario: ScenarioArgument = "fresh-supermarket-2022",
     curve: Annotated[
         Path | None,
         typer.Option("--curve", help="Learning curve; else the shipped models/learning-curve.json."),
@@ -246,11 +296,13 @@ def learn_command(
     seed: int = 1,
     workers: WorkersOption = 2,
     changes: SetOption = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """Months in which reviewers label, perception learns, and reviews fall; what that has cost, and whether it ends."""
     from checkout.cli import progress_bar, write_json
+    from checkout.errors import InputError
     from checkout.output import check_free
     from checkout.vision.learning_curve import LearningCurve
     from sim.calibration import review_curve
@@ -258,10 +310,18 @@ def learn_command(
     from sim.demo import SHIPPED_PROFILE
     from sim.learning import Programme, law_of, learn
 
-    law = law_of(LearningCurve.load(curve or SHIPPED_PROFILE.parent / "learning-curve.json"), error, sensors)
+    measured = curve or SHIPPED_PROFILE.parent / "learning-curve.json"
+    if not measured.exists():
+        raise InputError(
+            measured, "", "does not exist: it says how the error falls with labelled pictures",
+            "measure it with: checkout learning-curve REC... --data DIR --out FILE, or name one with --curve FILE",
+        )  # fmt: skip
+    law = law_of(LearningCurve.load(measured), error, sensors)
     store, wanted = _scenario(scenario, changes), numbers("--targets", targets)
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    perceiving = _profile(profile, ["just-walk-out"])
+    for path in (report, to_json):
+        if path is not None and str(path) != "-":
+            check_free(Path(path), force=force)
     review = store.just_walk_out.review
     programme = Programme(
         stores, months, pictures_per_review, usd_per_picture, most_pictures, new_products, planogram_every,
@@ -269,10 +329,21 @@ def learn_command(
     )  # fmt: skip
     with progress_bar() as tell:
         reviews = review_curve(
-            store, _profile(profile, ["just-walk-out"]), replications=replications, seed=seed, workers=workers,
-            progress=tell,
-        )  # fmt: skip
+            store, perceiving, replications=replications, seed=seed, workers=workers, progress=tell
+        )
     found = learn(reviews, law, programme, targets=wanted, seed=seed)
+    if report is not None:
+        from sim.report.history import write_learning_page
+
+        write_learning_page(
+            report,
+            found,
+            scenario=store.name,
+            profile=perceiving,
+            seed=seed,
+            command=command_line(),
+            force=force,
+        )
     if not write_json(found.to_dict(), to_json, force=force):
         print_learning(found)
 
@@ -281,30 +352,46 @@ def print_learning(found: Learning) -> None:
     """The first months and every half year as a table, and when each number of reviews is reached."""
     columns = ("month", "pictures", "error", "reviews per 1,000", "95 % band", "$ this month", "$ until then")
     table = _table(f"{found.programme.stores} stores that learn from their reviews", columns)
-    shown = found.months[(found.months["month"] <= 3) | (found.months["month"] % 6 == 0)]
-    for row in shown.to_dict(orient="records"):
-        band = f"{number(row['reviews_per_1000_sales_low'])} - {number(row['reviews_per_1000_sales_high'])}"
-        table.add_row(
-            f"{row['month']:.0f}", f"{row['pictures']:,.0f}", f"{row['error']:.4f}",
-            number(row["reviews_per_1000_sales"]), band, f"{row['reviews_usd'] + row['labels_usd']:,.0f}",
-            f"{row['spent_usd']:,.0f}",
-        )  # fmt: skip
+    for row in month_rows(found, every=6):
+        table.add_row(*row)
     console = _console()
     console.print(table)
-    for r in found.reached:
-        when = "never" if r.month is None else f"in month {r.month}, for ${r.usd:,.0f}"
-        low, high = ("later" if m is None else str(m) for m in r.months95)
-        console.print(
-            f"{r.reviews_per_1000_sales:g} reviews per 1,000 sales: {when} within {found.programme.months} months; "
-            f"{100 * r.share:.0f} % of the draws reach it (95 %: month {low} - {high})"
-        )
+    for line in reached_lines(found):
+        console.print(line)
     for note in found.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
+def month_rows(found: Learning, every: int) -> list[tuple[str, ...]]:
+    """The state before, the first three months, and then one of every so many."""
+    shown = found.months[(found.months["month"] <= 3) | (found.months["month"] % every == 0)]
+    rows: list[tuple[str, ...]] = []
+    for row in shown.to_dict(orient="records"):
+        band = f"{number(row['reviews_per_1000_sales_low'])} - {number(row['reviews_per_1000_sales_high'])}"
+        rows.append(
+            (f"{row['month']:.0f}", f"{row['pictures']:,.0f}", f"{row['error']:.4f}",
+             number(row["reviews_per_1000_sales"]), band, f"{row['reviews_usd'] + row['labels_usd']:,.0f}",
+             f"{row['spent_usd']:,.0f}")
+        )  # fmt: skip
+    return rows
+
+
+def reached_lines(found: Learning) -> list[str]:
+    """When each number of reviews is reached, in sentences."""
+    lines = []
+    for r in found.reached:
+        when = "never" if r.month is None else f"in month {r.month}, for ${r.usd:,.0f}"
+        low, high = ("later" if m is None else str(m) for m in r.months95)
+        lines.append(
+            f"{r.reviews_per_1000_sales:g} reviews per 1,000 sales: {when} within {found.programme.months} months; "
+            f"{100 * r.share:.0f} % of the draws reach it (95 %: month {low} - {high})"
+        )
+    return lines
+
+
 @app.command("basket-curve")
 def basket_curve_command(
-    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.")] = "supermarket",
+    scenario: ScenarioArgument = "supermarket",
     items: Annotated[
         str, typer.Option(help="Mean items in a basket, separated by commas.")
     ] = "1.5,2.8,5,10.7,20,30",
@@ -316,29 +403,37 @@ def basket_curve_command(
     seed: int = 1,
     workers: WorkersOption = 2,
     changes: SetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the charts to this HTML file.")] = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
     """Reviews and cost per sale against items per basket, and where the ways of selling cross."""
     from checkout.cli import progress_bar, write_json
     from checkout.output import check_free
-    from sim.basket_curve import basket_curve, write_page
+    from sim.basket_curve import basket_curve
     from sim.cli import _profile, _scenario
 
     store, sizes = _scenario(scenario, changes), numbers("--items", items)
     names = [name.strip() for name in flows.split(",") if name.strip()]
-    for path in (out, to_json):
+    perceiving = _profile(profile, names)
+    for path in (report, to_json):
         if path is not None and str(path) != "-":
             check_free(Path(path), force=force)
     with progress_bar() as tell:
         found = basket_curve(
-            store, _profile(profile, names), sizes, names, replications=replications, seed=seed, workers=workers,
+            store,
+            perceiving,
+            sizes,
+            names,
+            replications=replications,
+            seed=seed,
+            workers=workers,
             progress=tell,
-        )  # fmt: skip
-    if out is not None:
-        command = f"checkout basket-curve {scenario} --items {items} --flows {flows} --seed {seed}"
-        write_page(out, found, command=f"{command} --replications {replications}", force=force)
+        )
+    if report is not None:
+        from sim.report.history import write_baskets_page
+
+        write_baskets_page(report, found, profile=perceiving, command=command_line(), force=force)
     if not write_json(found.to_dict(), to_json, force=force):
         print_basket_curve(found)
 

@@ -28,9 +28,12 @@ SHELF_M = 1.2
 PLANOGRAM_SEED = 20
 
 
+_Metres = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
+
+
 class _Zone(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    at: tuple[float, float]
+    at: tuple[_Metres, _Metres]
     shelves: Annotated[int, Field(ge=0, le=100_000)] = 0
     sections: tuple[str, ...] = ()
 

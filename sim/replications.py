@@ -26,7 +26,7 @@ from checkout.profile import PerceptionProfile, ResampledProfile
 from sim.engines import Engine, WorkersLost
 from sim.estimates import Estimate
 from sim.flows import PERCEIVING, flows_of, make_flow
-from sim.results import METRICS, Replication
+from sim.results import METRICS, ONCE_A_SALE, Replication
 from sim.scenario import Scenario
 from sim.shoppers import Plans, draw_shoppers
 from sim.store import Store
@@ -165,7 +165,8 @@ def runs_of(
 def profile_digest(profile: PerceptionProfile) -> str:
     """Hash of everything in a profile that a simulation draws from."""
     tables = (profile.judged.to_csv(index=False), profile.phantoms.to_csv(index=False))
-    return _digest(json.dumps([profile.detector, repr(profile.shopper_minutes), *tables]))
+    numbers = (repr(profile.shopper_minutes), repr(profile.error_odds))
+    return _digest(json.dumps([profile.detector, *numbers, *tables]))
 
 
 @lru_cache(maxsize=1)
@@ -250,24 +251,29 @@ class Outcomes:
         """Values of the first replications, float [replications]; NaN where there is none."""
         return self._metrics[:replications, METRICS.index(name)]
 
+    def sales(self, replication: int) -> int:
+        return int(self._counts[replication, 1])
+
     def totals(self, replications: int) -> tuple[int, int]:
         """Visits and sales of the first replications."""
         visits, sales = self._counts[:replications].sum(axis=0).tolist()
         return visits, sales
 
 
-def lowest(metric: str) -> float:
-    """What a metric cannot be under: a rate per 1,000 or a time is never negative."""
-    return 0.0 if "_per_1000_" in metric or metric.endswith("_s") else -math.inf
+def bounds(metric: str) -> tuple[float, float]:
+    """What a metric cannot be under or over: none is negative, and what a sale can be once is at most 1,000."""
+    return 0.0, 1000.0 if metric in ONCE_A_SALE else math.inf
 
 
-def estimate(values: np.ndarray, depends_on_profile: bool, *, at_least: float = -math.inf) -> Estimate | None:
+def estimate(
+    values: np.ndarray, depends_on_profile: bool, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate | None:
     """The estimate from one value a replication, in their order; None when all are NaN."""
     there = np.flatnonzero(~np.isnan(values))
     if not len(there):
         return None
     versions = [profile_version(int(i)) for i in there] if depends_on_profile else None
-    return Estimate.of(values[there].tolist(), versions, at_least=at_least)
+    return Estimate.of(values[there].tolist(), versions, within=within)
 
 
 @dataclass(frozen=True)

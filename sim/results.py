@@ -67,6 +67,15 @@ METRICS = (
 )
 """Every metric that a flow reports; one that a flow does not have is None, never 0."""
 
+ONCE_A_SALE = (
+    *(f"{name}_per_1000_sales" for name in (
+        "reviews", "held", "audits", "escapes", "overcharges", "undercharges", "wrong_after_review", "disputes",
+        "total_known", "over_budget",
+    )),
+    "lost_visits_per_1000_visits", "empty_visits_per_1000_visits",
+)  # fmt: skip
+"""Metrics that count sales or visits, each at most once."""
+
 COLUMNS: dict[str, type] = {
     "shopper": np.int32, "day": np.int32, "served_by": np.int8, "arrives_s": float, "leaves_s": float,
     "entry_wait_s": float, "lane_wait_s": float, "help_wait_s": float, "wait_s": float, "sale": bool, "lost": bool,
@@ -380,28 +389,6 @@ class Replication:
 
 FIXED_PARTS = ("hardware", "remodelling", "carts", "staff")
 """Parts that a store pays whatever it sells; the others grow with the sales."""
-
-
-def break_even_sales_per_day(
-    a: Mapping[str, float], b: Mapping[str, float], sales_per_day: float
-) -> float | None:
-    """Sales a day at which two flows cost the same, or None where one is cheaper at any number.
-
-    Fixed parts stay as they are, the others grow with the sales: a straight line for each flow.
-
-    Args:
-        a, b: cost of a sale by part (`COST_PARTS`), at `sales_per_day`.
-    """
-
-    def line(costs: Mapping[str, float]) -> tuple[float, float]:
-        fixed = sum(costs.get(part, 0.0) for part in FIXED_PARTS) * sales_per_day
-        return fixed, sum(usd for part, usd in costs.items() if part not in FIXED_PARTS)
-
-    (fixed_a, each_a), (fixed_b, each_b) = line(a), line(b)
-    if each_a == each_b:
-        return None
-    sales = (fixed_b - fixed_a) / (each_a - each_b)
-    return sales if sales > 0 else None
 
 
 def tally(values: list[Any]) -> list[float]:

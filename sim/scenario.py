@@ -6,7 +6,7 @@ The sources are listed in docs/sources.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +18,7 @@ from checkout.errors import InputError, nearest
 
 SCENARIO_SCHEMA = 1
 BINOMIAL_MOST = 5
+FLOWS = ("just-walk-out", "dash-cart", "self-checkout", "staffed-lanes")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -52,7 +53,10 @@ class Calendar(Part):
     )
     first_weekday: Literal[WEEKDAYS] = "monday"  # type: ignore[valid-type]
     month: int | None = Field(
-        None, ge=1, le=12, description="busy as in this month; without it, as in a mean month"
+        None,
+        ge=1,
+        le=12,
+        description="published: Complete Journey; busy as in this month, without it as in a mean month",
     )
 
 
@@ -66,7 +70,9 @@ class Items(Part):
 
     distribution: Literal["supermarket", "convenience", "lognormal", "poisson", "binomial"] = "supermarket"
     mean: float = Field(10.7, gt=1.0, le=200.0, description="published: VideoMining, 10.7 items, supermarket")
-    median: float | None = Field(None, gt=0.5, le=200.0, description="of a lognormal basket")
+    median: float | None = Field(
+        None, gt=0.5, le=200.0, description="assumed by who sets it: of a lognormal basket"
+    )
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
@@ -249,7 +255,7 @@ class JustWalkOut(Part):
         None,
         gt=0,
         le=10_000,
-        description="how long two exchanged identities stay so; without it, as the profile measured",
+        description="assumed by who sets it: how long two exchanged identities stay so; else as the profile measured",
     )
     review: Review = Field(default_factory=Review)
     hardware_usd: Dollars = Field(1_000_000.0, description="published: RBC via Fox Business, a Go store")
@@ -381,6 +387,10 @@ class Choice(Part):
     def _something_is_liked(self) -> Self:
         if any(not 0 <= weight < float("inf") for weight in self.likes.values()):
             raise ValueError("likes has a weight below 0")
+        for name in self.likes:
+            if name not in FLOWS:
+                hint = nearest(name, FLOWS) or f"flows are {', '.join(FLOWS)}"
+                raise ValueError(f"likes has {name!r}, which is not a flow; {hint}")
         return self
 
 
@@ -430,16 +440,32 @@ class Scenario(Part):
             for depth, key in enumerate(parents):
                 where = ".".join(parents[: depth + 1])
                 if key not in target:
-                    raise InputError("--set", where, "unknown field", nearest(key, target))
+                    raise InputError("--set", where, "unknown field", _meant(path, document))
                 target = target[key]
                 if not isinstance(target, dict) or not all(isinstance(known, str) for known in target):
                     raise InputError(
                         "--set", path, f"{where} has no fields of its own", f"set {where} as a whole"
                     )
             if last not in target:
-                raise InputError("--set", path, "unknown field", nearest(last, target))
+                raise InputError("--set", path, "unknown field", _meant(path, document))
             target[last] = value
         return _checked("--set", document)
+
+
+def fields_of(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of every field that has one value."""
+    for key, value in document.items():
+        if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+            yield from fields_of(value, f"{above}{key}.")
+        elif not isinstance(value, dict | list | tuple):
+            yield f"{above}{key}", value
+
+
+def _meant(path: str, document: Mapping[str, Any]) -> str:
+    """Which field an unknown dotted name may mean."""
+    names = [name for name, _ in fields_of(document)]
+    ends = [name for name in names if name.endswith(f".{path}")]
+    return f"did you mean {ends[0]!r}?" if ends else nearest(path, names)
 
 
 def shipped_scenarios() -> list[str]:

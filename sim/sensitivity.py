@@ -160,8 +160,14 @@ def _run(
                 odds *= value
             else:
                 changes[field] = round(value) if parameter.whole else value
+    try:
+        store = day.with_values(changes)
+    except InputError as error:
+        raise InputError(
+            day.name, error.field, error.problem, "the ranges are those of a supermarket: choose one"
+        ) from None
     return simulate(
-        day.with_values(changes), "just-walk-out", replace(profile, error_odds=odds), replications=replications,
+        store, "just-walk-out", replace(profile, error_odds=odds), replications=replications,
         seed=seed, workers=workers,
     )  # fmt: skip
 

@@ -54,6 +54,14 @@ class StaffNeeded:
         }
 
 
+def flow_of(role: str) -> str:
+    """The flow in which a role works; raises `InputError` when it is unknown."""
+    if role not in ROLES:
+        hint = nearest(role, ROLES) or f"roles are {', '.join(ROLES)}"
+        raise InputError("role", "", f"{role!r} is not a role", hint)
+    return ROLES[role][0]
+
+
 def staff_needed(
     scenario: Scenario,
     role: str,
@@ -74,10 +82,8 @@ def staff_needed(
     Raises:
         InputError: the role or the metric is unknown, the flow lacks the metric, or `limit` or `most` cannot be.
     """
-    if role not in ROLES:
-        hint = nearest(role, ROLES) or f"roles are {', '.join(ROLES)}"
-        raise InputError("role", "", f"{role!r} is not a role", hint)
-    flow, field, usual = ROLES[role]
+    flow = flow_of(role)
+    _, field, usual = ROLES[role]
     name = metric or usual
     if name not in METRICS:
         raise InputError("metric", "", f"{name!r} is not a metric", nearest(name, METRICS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sim.engines import Engine
 from sim.experiment import Comparison, RunsKept, collected
 from sim.replications import Fixed, Outcome, Precision, Progress, Run, run_all, runs_of
 from sim.results import METRICS
-from sim.scenario import Scenario
+from sim.scenario import Scenario, fields_of
 
 MOST_POINTS = 100_000
 
@@ -170,7 +170,7 @@ def _points(scenario: Scenario, vary: Mapping[str, Sequence[Any]]) -> list[dict[
     if not vary:
         raise InputError("--vary", "", "nothing is varied", "for example --vary shoppers.items.mean=2,5,10")
     document = scenario.model_dump(by_alias=True)
-    fields = dict(_fields(document))
+    fields = dict(fields_of(document))
     named: dict[str, Sequence[Any]] = {}
     for name, values in vary.items():
         path = _path(name, fields)
@@ -184,15 +184,6 @@ def _points(scenario: Scenario, vary: Mapping[str, Sequence[Any]]) -> list[dict[
         raise InputError("--vary", "", f"{count:,} points, expected at most {MOST_POINTS:,}")
     points = [dict(zip(named, values, strict=True)) for values in itertools.product(*named.values())]
     return points
-
-
-def _fields(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Full name and value of every field that has one value."""
-    for key, value in document.items():
-        if isinstance(value, dict) and all(isinstance(k, str) for k in value):
-            yield from _fields(value, f"{above}{key}.")
-        elif not isinstance(value, dict | list | tuple):
-            yield f"{above}{key}", value
 
 
 def _path(name: str, fields: Mapping[str, Any]) -> str:

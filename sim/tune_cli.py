@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.options import ForceOption, JsonOption, PageOption, command_line
+
 if TYPE_CHECKING:
     from sim.tuning.choice import Choice, Tuning
     from sim.tuning.drift import Outlook
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 NOT_PROMISED, ALARM = 1, 1
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it.")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 SkipBadOption = Annotated[
     bool,
     typer.Option("--skip-bad", help="Leave bad lines out and count them, instead of stopping at the first."),
@@ -35,7 +33,7 @@ def tune_command(
         typer.Argument(
             metavar="SALES",
             help="CSV, Parquet file or folder of sales; `checkout evaluate --json` of judged recordings; or a "
-            "scenario (supermarket, convenience, FILE.yaml), whose sales are simulated.",
+            "scenario (supermarket, convenience, another that is shipped, or FILE.yaml), whose sales are simulated.",
         ),
     ],
     max_escapes: Annotated[
@@ -115,7 +113,7 @@ def tune_command(
     workers: Annotated[int, typer.Option(min=1, max=1024, help="With a scenario: processes.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the frontier to this CSV.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page that holds everything, HTML.")] = None,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -162,7 +160,7 @@ def tune_command(
             learn_share=learn_share,
             seed=seed,
         )
-    command = _command_line()
+    command = command_line()
     if out is not None:
         with new_file(out, force=force) as draft:
             found.frontier.to_pandas().to_csv(draft, index=False)
@@ -201,6 +199,7 @@ def monitor_command(
     every: Annotated[int, typer.Option(min=0, help="Say how things stand after so many sales; 0 never.")] = 0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the alarm.")] = False,
     skip_bad: SkipBadOption = False,
+    report: PageOption = None,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -216,8 +215,9 @@ def monitor_command(
     from sim.tuning.drift import Monitor, baseline_of
     from sim.tuning.stream import StreamColumns, watch
 
-    if to_json is not None and to_json != "-":
-        check_free(Path(to_json), force=force)
+    for target in (report, to_json):
+        if target is not None and str(target) != "-":
+            check_free(Path(target), force=force)
     baseline = None
     if promise is not None:
         try:
@@ -259,6 +259,13 @@ def monitor_command(
     outlook = monitor.outlook()
     document = {"limit_per_1000_sales": max_escapes, "false_alarm": false_alarm, "audit_share": audit_share,
                 "stands": outlook.alarm_at_sale is None, "bad_lines": bad, **outlook.to_dict()}  # fmt: skip
+    if report is not None:
+        from sim.report.monitor import write_monitor_page
+
+        write_monitor_page(
+            report, outlook, source=sales, limit_per_1000_sales=max_escapes, false_alarm=false_alarm,
+            audit_share=audit_share, bad_lines=bad, command=command_line(), force=force,
+        )  # fmt: skip
     if not write_json(document, to_json, force=force):
         print_outlook(outlook, max_escapes, false_alarm, bad)
     if outlook.alarm_at_sale is not None:
@@ -308,12 +315,6 @@ def _work(sales: SalesToTune, per_hour: str | None, given: dict[str, float]) -> 
     except ValueError:
         raise InputError("--sales-per-hour", "", f"{per_hour!r}, expected numbers like 60,80,120") from None
     return ReviewWork(rates, **given)
-
-
-def _command_line() -> str:
-    import shlex
-
-    return shlex.join(["checkout", *sys.argv[1:]])
 
 
 def print_tuning(found: Tuning) -> None:
@@ -413,22 +414,10 @@ def print_outlook(outlook: Outlook, limit: float, false_alarm: float, bad_lines:
     table = Table(title="promise", title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
-    for name, value in (
-        ("sales", f"{outlook.sales:,}"),
-        ("reviewed", f"{outlook.reviewed:,}"),
-        ("audited, of those not reviewed", f"{outlook.audited:,}"),
-        ("of these wrong: escapes", f"{outlook.audited_escapes:,}"),
-        ("escapes per 1,000 sales, estimated", f"{outlook.escapes_per_1000_sales:.2f}"),
-        ("limit", f"{limit:g}"),
-        ("evidence against the promise; alarm at", f"{_evidence(outlook.evidence)}; {1 / false_alarm:.3g}"),
-    ):
+    for name, value in outlook_rows(outlook, limit, false_alarm):
         table.add_row(name, value)
     console.print(table)
-    console.print(
-        _alarm(outlook, limit) if outlook.alarm_at_sale is not None
-        else "STANDS: nothing so far contradicts the promise.",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+    console.print(outlook_verdict(outlook, limit), markup=False, soft_wrap=True)
     for hint in outlook.hints:
         console.print(
             f"changed: {hint.what}: {hint.now:.4g}, was {hint.baseline:.4g} (evidence {_evidence(hint.evidence)}): "
@@ -436,6 +425,26 @@ def print_outlook(outlook: Outlook, limit: float, false_alarm: float, bad_lines:
         )  # fmt: skip
     if bad_lines:
         console.print(f"note: {bad_lines:,} bad lines were left out", markup=False)
+
+
+def outlook_rows(outlook: Outlook, limit: float, false_alarm: float) -> list[tuple[str, str]]:
+    """What was counted and how much it says, name and value."""
+    return [
+        ("sales", f"{outlook.sales:,}"),
+        ("reviewed", f"{outlook.reviewed:,}"),
+        ("audited, of those not reviewed", f"{outlook.audited:,}"),
+        ("of these wrong: escapes", f"{outlook.audited_escapes:,}"),
+        ("escapes per 1,000 sales, estimated", f"{outlook.escapes_per_1000_sales:.2f}"),
+        ("limit", f"{limit:g}"),
+        ("evidence against the promise; alarm at", f"{_evidence(outlook.evidence)}; {1 / false_alarm:.3g}"),
+    ]
+
+
+def outlook_verdict(outlook: Outlook, limit: float) -> str:
+    """Whether the promise stands, in a sentence."""
+    if outlook.alarm_at_sale is not None:
+        return _alarm(outlook, limit)
+    return "STANDS: nothing so far contradicts the promise."
 
 
 def _row(choice: Choice) -> list[str]:

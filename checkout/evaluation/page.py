@@ -54,33 +54,41 @@ code{font-size:.9em;overflow-wrap:anywhere}
 
 
 def write_page(
-    out: Path, reports: Sequence[EvaluationReport], *, force: bool = False, progress: Progress | None = None
+    out: Path,
+    reports: Sequence[EvaluationReport],
+    *,
+    command: str = "",
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write a folder with `index.html`, which loads nothing from elsewhere, and the pictures it shows.
 
     With several reports, `index.html` compares them and each has a folder of its own, named by its sensors.
+
+    Args:
+        command: the command that makes these pages again.
 
     Raises:
         InputError: the folder exists and `force` is not set.
     """
     with new_folder(out, force=force) as draft:
         if len(reports) == 1:
-            _write_report(draft, reports[0], progress)
+            _write_report(draft, reports[0], command, progress)
             return
         for report in reports:
             folder = draft / "+".join(report.sensors)
             folder.mkdir()
-            _write_report(folder, report, progress)
+            _write_report(folder, report, command, progress)
         (draft / "index.html").write_text(_comparison(reports), encoding="utf-8")
 
 
-def _write_report(folder: Path, report: EvaluationReport, progress: Progress | None) -> None:
+def _write_report(folder: Path, report: EvaluationReport, command: str, progress: Progress | None) -> None:
     pictures = folder / "pictures"
     pictures.mkdir()
     shown = take_pictures(report, pictures, progress)
     sections = [
         _head(report), _events(report), _matched(report), _conditions(report), _sight(report), _identities(report),
-        _calibration(report), _receipts(report), _gallery(shown), _provenance(report),
+        _calibration(report), _receipts(report), _gallery(shown), _provenance(report, command),
     ]  # fmt: skip
     (folder / "index.html").write_text(page("Evaluation", sections), encoding="utf-8")
 
@@ -337,7 +345,7 @@ def _error(error: ShownError) -> str:
     )
 
 
-def _provenance(report: EvaluationReport) -> str:
+def _provenance(report: EvaluationReport, command: str) -> str:
     installed = {d.name.lower().replace("_", "-"): d.version for d in distributions()}
     versions = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
     recordings = ", ".join(
@@ -348,7 +356,8 @@ def _provenance(report: EvaluationReport) -> str:
     notes += "".join(
         f"<li><b>left out</b>: {escape(p)}: {escape(why)}</li>" for p, why in report.failed.items()
     )
-    return _section("How this was obtained", f"{versions}, Python {platform.python_version()}.") + (
+    again = f'<p class="soft">Command: <code>{escape(command)}</code></p>' if command else ""
+    return _section("How this was obtained", f"{versions}, Python {platform.python_version()}.", again) + (
         f'<p class="soft">Recordings: {recordings}</p><ul class="soft">{notes}</ul>'
     )
 

@@ -39,6 +39,12 @@ STAFF = {
     "staffed-lanes": ("staffed_lanes.lanes", "lanes"),
 }
 POINTS = 400
+ENOUGH = 20
+"""Replications from which on the table no longer says that its intervals are wide."""
+FEW_SAID = (
+    f"Four replications are a first look: their intervals are very wide. Ask for {ENOUGH} or more before you compare; "
+    "what stays wide then comes from too few judged events in the profile."
+)
 
 
 class StoreDayView(ui.element, component="store_day.js"):
@@ -228,6 +234,7 @@ def ways_of_selling(served: Served) -> None:
             replications = ui.number(
                 f"replications of {scenario.calendar.days} days", value=4, min=2, max=50, step=1
             )
+            ui.html(f'<p class="soft small">{FEW_SAID}</p>', sanitize=False)
             for box in (items, staff, visits, replications):
                 box.classes("wide")
             button = (
@@ -301,10 +308,16 @@ def _side_by_side(columns: dict[tuple[str, float, int], FlowResult], seed: int) 
                 + "</tr>"
             )
     sales = ", ".join(f"{result.sales:,}" for result in columns.values())
+    few = min(result.replications for result in columns.values())
+    wide = (
+        f"<b>With {few} replications the intervals are very wide: a first look, no comparison.</b> "
+        if few < ENOUGH
+        else ""
+    )
     return (
-        f'<table class="data"><tr><th></th>{head}</tr>{"".join(rows)}</table><p class="soft small">Mean and half of '
-        f"the 95 % interval over replications; {sales} sales; seed {seed}, the same shoppers where baskets and visits "
-        "are the same. A dash: this way of selling does not have it.</p>"
+        f'<table class="data"><tr><th></th>{head}</tr>{"".join(rows)}</table><p class="soft small">{wide}'
+        f"Mean and half of the 95 % interval over replications; {sales} sales; seed {seed}, the same shoppers where "
+        "baskets and visits are the same. A dash: this way of selling does not have it.</p>"
     )
 
 

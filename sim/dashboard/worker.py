@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -18,6 +20,15 @@ def _starts(told: Any) -> None:
     _told = told
     # An interrupt of the terminal ends the page, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_page, daemon=True).start()
+
+
+def _end_with_the_page() -> None:
+    """Wait until the process that serves the page has ended, however it did, and end too."""
+    page = multiprocessing.parent_process()
+    if page is not None:
+        page.join()
+        os._exit(0)
 
 
 def tell(what: str, share: float) -> None:

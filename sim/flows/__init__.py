@@ -12,9 +12,9 @@ from sim.flows.just_walk_out import JustWalkOutFlow
 from sim.flows.mixed import MixedFlow
 from sim.flows.self_checkout import SelfCheckoutFlow
 from sim.flows.staffed_lanes import StaffedLanesFlow
+from sim.scenario import FLOWS as FLOWS
 from sim.store import Store
 
-FLOWS = ("just-walk-out", "dash-cart", "self-checkout", "staffed-lanes")
 PERCEIVING = ("just-walk-out",)
 """Flows that need a perception profile."""
 BESIDE = "+"

@@ -11,8 +11,9 @@ from typing import Any
 
 from checkout.output import new_file
 from checkout.profile import PerceptionProfile
+from sim.break_even import break_evens, said
 from sim.experiment import Comparison, FlowResult
-from sim.report.page import GREY, STYLE, _chart, _flow_table, _plotly_js, _section
+from sim.report.page import GREY, STYLE, _chart, _flow_table, _plotly_js, _section, bars_of
 from sim.results import COST_PARTS
 
 COLOURS = ("#d9772b", "#2f7fb8", "#3d9970", "#7a5bb0", "#b8453b", "#7d7a2e")
@@ -58,9 +59,24 @@ def write_flows_page(
             )
             for name, result in comparison.flows.items()
         ),
+        *_break_even(comparison),
         provenance(comparison.flows, profile, command),
     ]
     write_page(path, f"{scenario}: ways of selling", sections, force=force)
+
+
+def _break_even(comparison: Comparison) -> list[str]:
+    if len(comparison.flows) < 2:
+        return []
+    found = [f"<li>{escape(said(even))}</li>" for even in break_evens(comparison)]
+    return [
+        _section(
+            "Break-even",
+            "Sales a day at which two ways cost the same, were hardware, remodelling, carts and staff to stay as they "
+            "are and the rest to grow with the sales; a paired bootstrap over versions of the profile.",
+            f"<ul>{''.join(found) or '<li>at no number of sales a day do two of these ways cost the same</li>'}</ul>",
+        )
+    ]
 
 
 def write_page(path: Path, title: str, sections: list[str], *, force: bool) -> None:
@@ -84,7 +100,7 @@ def _receipt_chart(flows: Mapping[str, FlowResult]) -> str:
         shown = {text: estimate for text, estimate in found.items() if estimate}
         figure.add_bar(
             name=name, x=list(shown), y=[e.mean for e in shown.values()],
-            error_y={"type": "data", "array": [e.half_width for e in shown.values()], "color": GREY},
+            error_y=bars_of(list(shown.values())),
             marker={"color": COLOURS[number % len(COLOURS)]},
         )  # fmt: skip
     figure.update_layout(
@@ -153,6 +169,7 @@ def profile_rows(profile: PerceptionProfile | None) -> list[tuple[str, str]]:
     return [("profile", escape("; ".join([said, *profile.warnings()])))]
 
 
-def versions() -> str:
-    found: Any = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def versions(*more: str) -> str:
+    """Those of the package, of what it stands on, and of some more packages."""
+    found: Any = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *more))
     return escape(f"{found}, Python {platform.python_version()}")

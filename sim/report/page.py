@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -117,8 +117,29 @@ def _chart(figure: Any, height: int = 380) -> str:
     return f'<div class="wide">{figure.to_html(full_html=False, include_plotlyjs=False, config=config)}</div>'
 
 
+def bars(mean: pd.Series, low: pd.Series, high: pd.Series, **more: Any) -> dict[str, Any]:
+    """Plotly's error bars from an interval to each mean."""
+    up, down = (high - mean).tolist(), (mean - low).tolist()
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "color": GREY, **more}
+
+
+def bars_of(found: Sequence[Estimate]) -> dict[str, Any]:
+    """The same of estimates."""
+    none = (float("nan"), float("nan"))
+    rows = pd.DataFrame([(e.mean, *(e.ci95 or none)) for e in found], columns=["mean", "low", "high"])
+    return bars(rows["mean"], rows["low"], rows["high"])
+
+
 def _section(title: str, text: str, *content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{''.join(content)}</section>"
+    said = f"<p>{escape(text)}</p>" if text else ""
+    return f"<section><h2>{escape(title)}</h2>{said}{''.join(content)}</section>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts; the first column is to the left, the others to the right."""
+    top = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
 
 
 def _headline(comparisons: Mapping[str, Comparison]) -> str:
@@ -150,7 +171,7 @@ def _headline(comparisons: Mapping[str, Comparison]) -> str:
                     name=f"{flow}: {metric.split('_')[0]}",
                     x=[name for name, _ in kept],
                     y=[e.mean for _, e in kept],
-                    error_y={"type": "data", "array": [e.half_width for _, e in kept], "color": GREY},
+                    error_y=bars_of([e for _, e in kept]),
                     marker={"color": COLOURS.get(flow, GREY), "pattern": {"shape": pattern}},
                 )
     figure.update_layout(barmode="group", yaxis_title="per 1,000 sales")
@@ -207,7 +228,7 @@ def _basket_chart(baskets: pd.DataFrame) -> str:
             name=f"{flow}: {metric.split('_')[0]}",
             x=rows["items_mean"].tolist(),
             y=rows["mean"].tolist(),
-            error_y={"type": "data", "array": (rows["high"] - rows["mean"]).tolist()},
+            error_y=bars(rows["mean"], rows["low"], rows["high"]),
             mode="lines+markers",
             line={"color": COLOURS[flow], "dash": dash},
         )
@@ -221,12 +242,12 @@ def _threshold_chart(thresholds: Mapping[str, pd.DataFrame]) -> str:
     figure = go.Figure()
     for index, (name, table) in enumerate(thresholds.items()):
         for metric, dash in (("reviews_per_1000_sales", "solid"), ("escapes_per_1000_sales", "dot")):
-            mean, high = table[metric], table[f"{metric}_high"]
+            mean = table[metric]
             figure.add_scatter(
                 name=f"{name}: {metric.split('_')[0]}",
                 x=table["threshold"].tolist(),
                 y=mean.tolist(),
-                error_y={"type": "data", "array": (high - mean).tolist()},
+                error_y=bars(mean, table[f"{metric}_low"], table[f"{metric}_high"]),
                 mode="lines+markers",
                 line={"color": ("#d9772b", "#7a5bb0", "#3d9970")[index % 3], "dash": dash},
             )
@@ -237,11 +258,6 @@ def _threshold_chart(thresholds: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _perception(evaluation: EvaluationReport) -> str:
-    def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-        top = "".join(f"<th>{escape(h)}</th>" for h in head)
-        body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
-
     r = evaluation.receipts
     association = "–" if r.association_accuracy is None else f"{r.association_accuracy:.3f}"
     outcomes = ", ".join(

@@ -5,14 +5,26 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from checkout.profile import PerceptionProfile
 from sim.dashboard_cli import answer_rows, said
-from sim.report.flows import COLOURS, how_obtained, versions, write_page
+from sim.report.flows import COLOURS, how_obtained, profile_rows, versions, write_page
 from sim.report.page import GREY, _chart, _section
 from sim.require import WHAT, Requirements
 
 
-def write_requirements_page(path: Path, found: Requirements, *, command: str, force: bool = False) -> None:
+def write_requirements_page(
+    path: Path,
+    found: Requirements,
+    *,
+    profile: PerceptionProfile | None = None,
+    command: str,
+    force: bool = False,
+) -> None:
     """Write the page; it loads nothing from anywhere.
+
+    Args:
+        profile: what perception does as it is, for the list of its recordings.
+        command: the command that makes this page again.
 
     Raises:
         InputError: the file exists and `force` is not set.
@@ -38,6 +50,8 @@ def write_requirements_page(path: Path, found: Requirements, *, command: str, fo
         how_obtained(
             [
                 ("command", f"<code>{escape(command)}</code>"),
+                ("scenario", f"<code>{escape(found.scenario)}</code>; every parameter is tagged published, measured or "
+                             "assumed in its file and in sim/scenario.py"),
                 ("seed", str(found.seed)),
                 ("search", f"bisection for one lever; {found.trials} combinations by Optuna (TPE), then each lever "
                            "moved back as far as the goal allows"),
@@ -46,9 +60,10 @@ def write_requirements_page(path: Path, found: Requirements, *, command: str, fo
                           "scenario's margin"),
                 ("confirmed", "simulated again with the scenario's own calendar and other random numbers; 95 % "
                               "intervals"),
+                *profile_rows(profile),
                 ("versions", versions()),
             ],
-            None,
+            profile,
         ),
     ]  # fmt: skip
     write_page(path, f"{found.scenario}: what would have to change", sections, force=force)

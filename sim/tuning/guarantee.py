@@ -223,7 +223,9 @@ def promise(
     """
     if not 0 < limit_per_1000_sales < PER:
         raise InputError(
-            "--max-escapes", "", f"{limit_per_1000_sales:g}, expected escapes per 1,000 sales over 0"
+            "--max-escapes",
+            "",
+            f"{limit_per_1000_sales:g}, expected escapes per 1,000 sales, over 0 and under 1,000",
         )
     if not 0 < confidence < 1:
         raise InputError("--confidence", "", f"{confidence:g}, expected a probability between 0 and 1")

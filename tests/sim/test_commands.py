@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 
 from checkout.errors import InputError
 from sim.cli import app
+from sim.scenario import shipped_scenarios
 
 ONE_DAY = ("--set", "calendar.days=1", "--set", "calendar.warm_up_days=0")
 QUICK = (*ONE_DAY, "--set", "shoppers.visits_per_day=40", "--workers", "1")
@@ -60,6 +64,26 @@ def test_one_parquet_file_of_sales_may_be_asked_for(tmp_path: Path) -> None:
     assert sorted(pd.read_parquet(file)["replication"].unique()) == [0, 1]
 
 
+def test_replications_without_a_sale_are_said() -> None:
+    nobody = (*QUICK, "--set", "shoppers.visits_per_day=0.01")
+    text = printed("simulate", "convenience", *CART, *nobody, "--replications", "2")
+    assert "0 sales in 2 replications" in text
+    assert "note: dash-cart: 2 of 2 replications had no sale" in text
+
+
+def test_a_command_names_every_store_that_is_shipped() -> None:
+    for command in ("simulate", "compare", "require", "calibrate", "basket-curve"):
+        text = printed(command, "--help")
+        assert all(name in text.replace(" ", "") for name in shipped_scenarios())
+
+
+def test_no_interval_of_a_cost_reaches_under_nothing(tmp_path: Path) -> None:
+    file = str(tmp_path / "found.json")
+    printed("simulate", "convenience", *QUICK, "--replications", "2", "--json", file)
+    metrics = json.loads(Path(file).read_text())["metrics"]
+    assert min(e["ci95"][0] for e in metrics.values() if e) >= 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -74,6 +98,32 @@ def test_one_parquet_file_of_sales_may_be_asked_for(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_are_refused(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         printed("simulate", "convenience", *CART, *words)
+
+
+def test_the_fewest_lanes_for_a_service_level_are_printed_with_what_was_tried() -> None:
+    busy = (*ONE_DAY, "--set", "shoppers.visits_per_day=900", "--workers", "1", "--replications", "2")
+    text = printed("staff", "convenience", "lanes", "60", *busy)
+    assert "lane_wait_p95_s at most 60" in text
+    assert int(text.split(" lanes needed")[0].split()[-1]) > 1
+    assert "NOT REACHED with as many as 1 lanes" in printed(
+        "staff", "convenience", "lanes", "60", "--most", "1", *busy, code=1
+    )
+    with pytest.raises(InputError, match="did you mean 'lanes'"):
+        printed("staff", "convenience", "lane", "60")
+
+
+@pytest.mark.parametrize("option", ["--report", "--json"])
+def test_a_full_disk_is_said_in_one_line_and_leaves_no_half_of_a_file(option: str, tmp_path: Path) -> None:
+    target = tmp_path / "result"
+    words = ("simulate", "convenience", *CART, *QUICK, "--replications", "2", option, str(target))
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", f"{full}from checkout.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: File too large; nothing half-written is left\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_names_the_metrics_that_it_can_show() -> None:

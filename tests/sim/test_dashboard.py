@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -118,6 +119,23 @@ def test_what_cannot_be_served_is_refused_before_anything_is_simulated(tmp_path:
             dashboard_command("convenience", port=taken.getsockname()[1])
 
 
+def test_the_process_in_the_background_ends_with_the_page_however_it_ends() -> None:
+    page = "\n".join([
+        "import asyncio, os, signal",
+        "from sim.dashboard.worker import Worker",
+        "if __name__ == '__main__':",
+        "    print(asyncio.run(Worker().run('pid', os.getpid)), flush=True)",
+        "    os.kill(os.getpid(), signal.SIGKILL)",
+    ])  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", page], capture_output=True, text=True, timeout=30,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    # The output ends when nobody is left who could write to it, so this is reached when both have ended.
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout) > 0
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     pytest.importorskip("nicegui", reason="the extra 'dashboard' is not installed")
@@ -188,6 +206,7 @@ def test_the_page_answers_plays_and_steps_and_asks_nobody_else(
         page.get_by_role("button", name="Simulate").press("Enter")
         page.locator("table.data").first.wait_for()
         assert "reviews per 1,000 sales" in page.locator("table.data").first.inner_text()
+        page.get_by_text("With 2 replications the intervals are very wide").wait_for()
 
         page.get_by_role("tab", name="Recordings").click()
         page.locator(".pictures img").first.wait_for()

@@ -87,8 +87,8 @@ def test_versions_that_change_nothing_add_nothing() -> None:
     assert (found.mean, found.ci95, found.method) == (2.0, (2.0, 2.0), PROFILE_METHOD)
 
 
-def test_a_rate_is_never_negative() -> None:
-    found = Estimate.of([0.0, 0.0, 3.0, 0.0], at_least=0.0)
+def test_an_interval_ends_where_the_metric_does() -> None:
+    found = Estimate.of([0.0, 0.0, 3.0, 0.0], within=(0.0, 2.0))
     assert found.ci95 is not None
-    assert found.ci95[0] == 0.0
+    assert found.ci95 == (0.0, 2.0)
     assert found.half_width == pytest.approx(found.ci95[1] - found.mean)

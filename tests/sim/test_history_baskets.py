@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from checkout.errors import InputError
-from sim.basket_curve import BasketCurve, basket_curve, write_page
+from sim.basket_curve import BasketCurve, basket_curve
 from sim.experiment import FlowResult
 from sim.replications import Outcome, Outcomes, Run
 from sim.results import METRICS
@@ -60,16 +58,6 @@ def test_a_crossing_by_hand() -> None:
 
 def test_flows_that_never_cross_say_so() -> None:
     assert made_up({"a": [[1.0, 1.0]] * 3, "b": [[2.0, 2.0]] * 3}).crossings() == []
-
-
-def test_the_page_holds_its_charts_and_loads_nothing(curve: BasketCurve, tmp_path: Path) -> None:
-    page = tmp_path / "baskets.html"
-    write_page(page, curve, command="checkout basket-curve")
-    text = page.read_text()
-    assert text.count("Plotly.newPlot(") >= 2
-    assert "<script src" not in text
-    with pytest.raises(InputError, match="exists already"):
-        write_page(page, curve, command="checkout basket-curve")
 
 
 @pytest.mark.parametrize("sizes", [(5.0,), (0.5, 3.0), (2.0, 2.0)])

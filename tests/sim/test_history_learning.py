@@ -103,7 +103,10 @@ def test_the_band_holds_the_course_and_widens_with_the_law() -> None:
 def test_a_missing_curve_is_one_line(tmp_path: object) -> None:
     result = CliRunner().invoke(app, ["learn", "--curve", f"{tmp_path}/none.json"])
     assert isinstance(result.exception, InputError)
-    assert "does not exist; make one with: checkout learning-curve" in str(result.exception)
+    assert (
+        "measure it with: checkout learning-curve REC... --data DIR --out FILE, or name one with --curve FILE"
+        in str(result.exception)
+    )
 
 
 @pytest.mark.parametrize("field", ["months", "usd_per_picture", "new_products_share"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from checkout.errors import InputError
+from sim.report.history import write_sensitivity_page
 from sim.scenario import load_scenario
 from sim.sensitivity import PARAMETERS, Parameter, sensitivity
 from tests.sim.conftest import small, two_valued_profile
@@ -14,7 +17,7 @@ CLOUD = Parameter("cloud", ("just_walk_out.cloud_usd_per_sale",), 0.0, 1.0, "ass
 ODDS = Parameter("error odds", ("error_odds",), 0.5, 4.0, "assumed")
 
 
-def test_a_cost_a_sale_moves_the_cost_by_its_range_and_reviews_not_at_all() -> None:
+def test_a_cost_a_sale_moves_the_cost_by_its_range_and_reviews_not_at_all(tmp_path: Path) -> None:
     found = sensitivity(
         small(**{"shoppers.visits_per_day": 80}), PROFILE, (CLOUD, ODDS), trajectories=2, replications=1
     )
@@ -27,6 +30,12 @@ def test_a_cost_a_sale_moves_the_cost_by_its_range_and_reviews_not_at_all() -> N
     assert cost["mu_star_conf95"] == pytest.approx(0.0, abs=1e-6)
     assert reviews["mu_star"] == 0.0
     assert found.most("reviews_per_1000_sales")["parameter"] == "error odds"
+    page = tmp_path / "page.html"
+    write_sensitivity_page(page, found, profile=PROFILE, command="checkout sensitivity")
+    text = page.read_text(encoding="utf-8")
+    assert text.count("Plotly.newPlot(") >= 2
+    assert "<code>checkout sensitivity</code>" in text
+    assert "6 runs of 1 days" in text
 
 
 def test_every_parameter_is_tagged_and_can_be_set() -> None:

@@ -88,6 +88,7 @@ def test_what_sells_more_has_more_space() -> None:
         ({"paths": [["door", "left"]]}, "zones.right: its 20 shelves cannot be reached from the entrance 'door'"),
         ({"paths": [["door", "lefd", "right"]]}, "paths[0]: 'lefd' is not a zone; did you mean 'left'?"),
         ({"exit": "dor"}, "exit: 'dor' is not a zone; did you mean 'door'?"),
+        ({"zones": ZONES | {"left": ZONES["left"] | {"at": [float("nan"), 3]}}}, "zones.left.at.0: nan"),
         ({"schema": 3}, "schema: 3 is not the version"),
         ({"colour": "red"}, "colour: 'red': extra inputs are not permitted"),
         ({"zones": ZONES | {"left": {"at": [0, 3], "shelves": 4}}}, "zones.left: has shelves without sections"),

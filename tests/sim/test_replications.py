@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,6 +125,7 @@ def test_a_run_is_named_by_all_that_shapes_it() -> None:
         key(quick(), "just-walk-out", 1, profile),
         key(quick(), "just-walk-out", 2, profile),
         key(quick(), "just-walk-out", 1, other),
+        key(quick(), "just-walk-out", 1, replace(profile, error_odds=0.5)),
         key(quick(**{"shoppers.items.mean": 2.5}), "just-walk-out", 1, profile),
         key(quick(), "dash-cart", 1, profile),
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from checkout.profile import PerceptionProfile
 from sim.experiment import replicate
-from sim.results import Histogram, break_even_sales_per_day
+from sim.results import Histogram
 from tests.sim.conftest import small
 
 
@@ -50,15 +50,3 @@ def test_metrics_are_the_same_whether_the_rows_are_kept(profile: PerceptionProfi
     assert len(summed.table["sale"]) == 0
     wait_s = kept.table["wait_s"]
     assert kept.metrics()["wait_mean_s"] == pytest.approx(wait_s.mean())
-
-
-def test_two_flows_cost_the_same_where_their_lines_cross() -> None:
-    """$1,000 a day and $0.50 a sale against $200 and $1.30: at 1,000 sales a day."""
-    walk = {"hardware": 1000 / 500, "cloud": 0.5}
-    lane = {"staff": 200 / 500, "shrink": 1.3}
-    assert break_even_sales_per_day(walk, lane, 500) == pytest.approx(1000)
-    assert break_even_sales_per_day({"hardware": 2.0}, {"hardware": 1.0}, 500) is None
-    assert (
-        break_even_sales_per_day({"hardware": 2.0, "cloud": 2.0}, {"hardware": 1.0, "cloud": 1.0}, 500)
-        is None
-    )

@@ -45,6 +45,12 @@ FAULTS = {
     "just_walk_out.review.shifts": ({}, "nobody is at work in any hour of shifts, while reviews are on"),
     "staffed_lanes.shifts": ({9: 2.0}, "shifts need a share above 0, none above 1"),
     "choice.likes": ({"dash-cart": -1.0}, "likes has a weight below 0"),
+    "choice.likes.dash-carts": (
+        0.5,
+        "choice.likes.dash-carts: unknown field; did you mean 'choice.likes.dash-cart'?",
+    ),
+    "shoppers.items_mean": (5, "shoppers.items_mean: unknown field; did you mean 'shoppers.items.mean'?"),
+    "thresholds.item": (0.5, "did you mean 'just_walk_out.review.thresholds.item'?"),
     "calendar.days": (0, "calendar.days: 0"),
     "calendar.first_weekday": ("funday", "calendar.first_weekday: 'funday'"),
     "shoppers.visits_per_day.mean": (5, "shoppers.visits_per_day has no fields of its own"),
@@ -88,6 +94,13 @@ def test_a_file_with_an_unknown_field_suggests_the_nearest(
     assert f"mine.yaml: {message}" in str(caught.value)
 
 
+def test_a_weight_for_a_flow_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"likes has 'dash-carts', which is not a flow; did you mean 'dash-cart'\?"
+    ):
+        load_scenario("supermarket").with_values({"choice.likes": {"dash-carts": 0.5}})
+
+
 def test_an_override_of_an_unknown_field_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match="did you mean 'thresholds'"):
+    with pytest.raises(InputError, match=r"did you mean 'just_walk_out\.review\.thresholds\.item'"):
         load_scenario("supermarket").with_values({"just_walk_out.review.treshold.item": 0.5})

@@ -30,8 +30,9 @@ def report(shipped: Path) -> EvaluationReport:
 def test_the_page_shows_each_error_with_its_pictures(report: EvaluationReport, tmp_path: Path) -> None:
     from PIL import Image
 
-    write_page(tmp_path / "page", [report])
+    write_page(tmp_path / "page", [report], command="checkout evaluate <videos>")
     html = (tmp_path / "page" / "index.html").read_text()
+    assert "Command: <code>checkout evaluate &lt;videos&gt;</code>" in html
     assert html.count('<div class="error">') == int((report.judged["outcome"] != "right").sum()) == 1
     assert "&lt;nobody&gt;" in html
     assert "shopper 0.97" in html
