@@ -323,9 +323,10 @@ def learn_command(
         if path is not None and str(path) != "-":
             check_free(Path(path), force=force)
     review = store.just_walk_out.review
+    sales_per_day = store.shoppers.visits_per_day * (1 - store.shoppers.empty_share)
     programme = Programme(
         stores, months, pictures_per_review, usd_per_picture, most_pictures, new_products, planogram_every,
-        planogram_share, review.work_s, review.wage_usd_per_hour, store.shoppers.visits_per_day,
+        planogram_share, review.work_s, review.wage_usd_per_hour, sales_per_day,
     )  # fmt: skip
     with progress_bar() as tell:
         reviews = review_curve(
