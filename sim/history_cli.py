@@ -267,7 +267,7 @@ def learn_command(
     ] = None,
     error: Annotated[
         str, typer.Option(help="Which error of the curve: event, product or low_confidence.")
-    ] = "event",
+    ] = "low_confidence",
     sensors: Annotated[str, typer.Option(help="vision or plates+vision.")] = "plates+vision",
     profile: ProfileOption = None,
     stores: Annotated[

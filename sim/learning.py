@@ -117,7 +117,7 @@ class Learning:
         }
 
 
-def law_of(curve: LearningCurve, error: str = "event", sensors: str = "plates+vision") -> PowerLaw:
+def law_of(curve: LearningCurve, error: str = "low_confidence", sensors: str = "plates+vision") -> PowerLaw:
     """The law of one error; raises `InputError` when there is none or it is not known."""
     curve.predict(1.0, error, sensors)
     law = curve.laws[sensors][error]
