@@ -144,7 +144,7 @@ def with_idle_time(recording: Recording, folder: Path, *, repeats: int = 1, plat
         idle_s = _write_after_idle_time(once, file)
         join_videos([once] * repeats, path / camera.file, probe(file).fps)
         once.unlink()
-    for name in ("catalog.csv", "planogram.yaml"):
+    for name in ("catalog.csv", "planogram.yaml", *(e.picture for e in recording.entries if e.picture)):
         shutil.copy(recording.path / name, path / name)
     facts = yaml.safe_load((recording.path / "recording.yaml").read_text())
     facts["id"] = path.name
