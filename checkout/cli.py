@@ -526,7 +526,8 @@ def receipts_command(
             if report is not None:
                 from checkout.explain import write_explanation
 
-                write_explanation(report, opened, seen, force=force, progress=tell)
+                command = shlex.join(["checkout", *sys.argv[1:]])
+                write_explanation(report, opened, seen, command=command, force=force, progress=tell)
     if not write_json(seen.to_dict(), to_json, force=force):
         if explain and recording is not None:
             from checkout.explain import explained_changes, explanation_lines

@@ -188,11 +188,16 @@ def write_explanation(
     recording: Recording,
     perceived: Perceived,
     *,
+    command: str = "",
     force: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Write the account as one HTML file that needs nothing else, with frames and plate traces."""
-    from checkout.evaluation.page import page
+    """Write the account as one HTML file that needs nothing else, with frames and plate traces.
+
+    Args:
+        command: the command that makes this page again.
+    """
+    from checkout.evaluation.page import page, provenance
 
     changes = explained_changes(recording, perceived)
     rows = [change.row for change in changes]
@@ -203,6 +208,7 @@ def write_explanation(
     )
     sections = [_receipts_section(recording, perceived)]
     sections += [_section(change, pictures) for change, pictures in zip(changes, frames, strict=True)]
+    sections.append(provenance({recording.id: recording.sha256()}, command, perceived.warnings))
     with new_file(out, force=force) as draft:
         draft.write_text(page(f"Receipts of {recording.id}", sections, EXTRA_STYLE), encoding="utf-8")
 

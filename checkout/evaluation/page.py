@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib.metadata import distributions
 from pathlib import Path
@@ -345,21 +345,23 @@ def _error(error: ShownError) -> str:
     )
 
 
-def _provenance(report: EvaluationReport, command: str) -> str:
+def provenance(hashes: Mapping[str, str], command: str, notes: Sequence[str] = ()) -> str:
+    """How a page was obtained: versions, the command that makes it again, recordings with their sha256, and notes."""
     installed = {d.name.lower().replace("_", "-"): d.version for d in distributions()}
     versions = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
     recordings = ", ".join(
-        f"<code>{escape(name)}</code> (sha256 <code>{digest[:12]}</code>)"
-        for name, digest in report.hashes.items()
+        f"<code>{escape(name)}</code> (sha256 <code>{digest[:12]}</code>)" for name, digest in hashes.items()
     )
-    notes = "".join(f"<li>{escape(w)}</li>" for w in report.warnings)
-    notes += "".join(
-        f"<li><b>left out</b>: {escape(p)}: {escape(why)}</li>" for p, why in report.failed.items()
-    )
+    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
     again = f'<p class="soft">Command: <code>{escape(command)}</code></p>' if command else ""
     return _section("How this was obtained", f"{versions}, Python {platform.python_version()}.", again) + (
-        f'<p class="soft">Recordings: {recordings}</p><ul class="soft">{notes}</ul>'
+        f'<p class="soft">Recordings: {recordings}</p><ul class="soft">{said}</ul>'
     )
+
+
+def _provenance(report: EvaluationReport, command: str) -> str:
+    left_out = [f"left out: {path}: {why}" for path, why in report.failed.items()]
+    return provenance(report.hashes, command, [*report.warnings, *left_out])
 
 
 def _section(title: str, text: str, *content: str) -> str:

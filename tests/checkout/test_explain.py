@@ -53,8 +53,10 @@ def test_the_sparkline_falls_with_the_load() -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere(weighed: Recording, seen: Perceived, tmp_path: Path) -> None:
-    write_explanation(tmp_path / "why.html", weighed, seen)
+    write_explanation(tmp_path / "why.html", weighed, seen, command="checkout receipts rec --report why.html")
     page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "<code>checkout receipts rec --report why.html</code>" in page
+    assert weighed.sha256()[:12] in page
     assert page.count('class="change"') == len(explained_changes(weighed, seen))
     assert page.count("<svg") >= len(seen.explanations) - 1
     assert 'src="http' not in page
