@@ -9,7 +9,6 @@ or that drop frames, the detections of that one watching are given again to a tr
 
 from __future__ import annotations
 
-import argparse
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.fusion_ablation import recordings_parser
 from checkout.evaluation.receipts import ReceiptMetric
 from checkout.pipeline import Watched, fuse, watch, weigh
 from checkout.recording import Recording
@@ -187,11 +187,7 @@ def _with_plates(recording: Recording, plates: pd.DataFrame) -> Recording:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("recordings", type=Path, nargs="+")
-    parser.add_argument("--keep", type=Path, help="folder for what was watched")
+    parser = recordings_parser(__doc__)
     parser.add_argument(
         "--plates-only", action="store_true", help="leave out the faults of cameras, which take minutes"
     )

@@ -130,13 +130,16 @@ def behaviours(way: Way) -> pd.DataFrame:
     return found.sort_values("events", ascending=False)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def recordings_parser(said: str | None) -> argparse.ArgumentParser:
+    """Arguments of a benchmark that watches recordings once: the recordings, and where to keep what was watched."""
+    parser = argparse.ArgumentParser(description=said, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--keep", type=Path, help="folder for what was watched")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = recordings_parser(__doc__).parse_args()
     ways = study([Recording.open(path) for path in args.recordings], args.keep)
     print(pd.DataFrame({name: way.row() for name, way in ways.items()}).T.round(3).to_string())
     print()

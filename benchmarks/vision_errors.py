@@ -9,13 +9,11 @@ of `benchmarks.fusion_ablation`.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.fusion_ablation import watched_once
+from benchmarks.fusion_ablation import recordings_parser, watched_once
 from checkout.events import ShelfEvent, ShelfMoment
 from checkout.recording import Recording
 
@@ -39,12 +37,7 @@ def cause(event: ShelfEvent, moments: Sequence[ShelfMoment], used: set[int]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("recordings", type=Path, nargs="+")
-    parser.add_argument("--keep", type=Path, help="folder for what was watched")
-    args = parser.parse_args()
+    args = recordings_parser(__doc__).parse_args()
     rows = []
     for path in args.recordings:
         recording = Recording.open(path)

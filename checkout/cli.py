@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from checkout import __version__
+from checkout.command_line import command_line, given
 from checkout.errors import InputError
 
 if TYPE_CHECKING:
@@ -526,8 +527,7 @@ def receipts_command(
             if report is not None:
                 from checkout.explain import write_explanation
 
-                command = shlex.join(["checkout", *sys.argv[1:]])
-                write_explanation(report, opened, seen, command=command, force=force, progress=tell)
+                write_explanation(report, opened, seen, command=command_line(), force=force, progress=tell)
     if not write_json(seen.to_dict(), to_json, force=force):
         if explain and recording is not None:
             from checkout.explain import explained_changes, explanation_lines
@@ -664,8 +664,7 @@ def _evaluate_recordings(
             annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
-            command = shlex.join(["checkout", *sys.argv[1:]])
-            write_page(report_folder, reports, command=command, force=force, progress=tell)
+            write_page(report_folder, reports, command=command_line(), force=force, progress=tell)
     if fit_confidence is not None:
         for report in reports:
             save_confidence(fit_confidence, report)
@@ -1013,17 +1012,24 @@ def print_footage(report: FootageReport) -> None:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
 
 
+@cache
 def _add_plug_ins() -> None:
     for entry in sorted(entry_points(group="checkout.commands"), key=lambda e: e.name):
         for command in entry.load().registered_commands:
             app.registered_commands.append(command)
 
 
-def main() -> None:
-    """Console entry: one line on standard error; exit code 2 for faults of the input, 1 for those of the disk."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Console entry: one line on standard error; exit code 2 for faults of the input, 1 for those of the disk.
+
+    Args:
+        words: what follows `checkout`; without them, what the process was started with.
+    """
     _add_plug_ins()
+    words = sys.argv[1:] if words is None else words
     try:
-        app(standalone_mode=True)
+        with given(words):
+            app(list(words))
     except InputError as error:
         sys.exit(_fail(str(error)))
     except ModuleNotFoundError as error:

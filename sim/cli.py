@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from checkout.command_line import command_line
 from sim import dashboard_cli
 from sim.options import (
     ForceOption,
@@ -20,7 +21,6 @@ from sim.options import (
     ScenarioArgument,
     SetOption,
     WorkersOption,
-    command_line,
 )
 
 if TYPE_CHECKING:

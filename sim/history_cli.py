@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from checkout.command_line import command_line
 from sim.cli import app, number
 from sim.options import (
     SHIPPED,
@@ -17,7 +18,6 @@ from sim.options import (
     ScenarioArgument,
     SetOption,
     WorkersOption,
-    command_line,
 )
 
 if TYPE_CHECKING:

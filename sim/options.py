@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +26,3 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace what exists.
 WorkersOption = Annotated[
     int, typer.Option(min=1, max=1024, help="Processes; the numbers do not depend on it.")
 ]
-
-
-def command_line() -> str:
-    """The command that was given, as a shell reads it."""
-    return shlex.join(["checkout", *sys.argv[1:]])

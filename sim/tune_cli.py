@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.options import ForceOption, JsonOption, PageOption, command_line
+from checkout.command_line import command_line
+from sim.options import ForceOption, JsonOption, PageOption
 
 if TYPE_CHECKING:
     from sim.tuning.choice import Choice, Tuning
