@@ -94,7 +94,7 @@ class Faulty:
 class Replay:
     """Stands in for the detector: gives the boxes that it gave before, of the frames that still come."""
 
-    sees = CLASSES
+    sees, shipped = CLASSES, False
 
     def __init__(self, name: str, detections: pd.DataFrame) -> None:
         self.name = name

@@ -383,6 +383,38 @@ def train_command(
     typer.echo(f"{made}, model card {made.with_suffix('.md')}")
 
 
+@app.command("train-second-look")
+def train_second_look_command(
+    out: Annotated[
+        Path, typer.Option("--out", help="Weights to write, .pt; what is rendered lies beside them.")
+    ],
+    frames: Annotated[int, typer.Option(min=16, help="Rendered frames that hands are cut from.")] = 6000,
+    plans: Annotated[
+        int, typer.Option(min=2, help="Acted plans whose facings are seen before and after.")
+    ] = 120,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cut-outs.")] = 14,
+    seed: int = 1,
+    real: Annotated[
+        list[Path] | None, typer.Option("--real", help="Real boxed hands (Pascal VOC); repeatable.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    to_json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Train the small networks that look again at hands (is it full?) and at facings (what changed?)."""
+    from checkout.vision.second_look_training import train_second_look
+
+    _writable(to_json, force=force)
+    with progress_bar() as tell:
+        scores = train_second_look(
+            out, frames=frames, plans=plans, epochs=epochs, seed=seed, real=tuple(real or ()), workers=workers,
+            force=force, progress=tell,
+        )  # fmt: skip
+    if not write_json(scores, to_json, force=force):
+        for name, score in scores.items():
+            typer.echo(f"{name.replace('_', ' ')}: {score:.4g}")
+
+
 @app.command("learning-curve")
 def learning_curve_command(
     recordings: Annotated[

@@ -16,7 +16,7 @@ from checkout.cart import receipts
 from checkout.catalog import Catalog, Facing, Planogram, Product, shelf_of
 from checkout.errors import InputError, nearest
 from checkout.events import Receipt, ShelfEvent, ShelfMoment, WeightStep
-from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, FusionSettings, Nearness
+from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, FusionSettings, Nearness, distinct
 from checkout.output import new_file
 from checkout.recording import Recording
 from checkout.review import ReviewPolicy
@@ -315,10 +315,11 @@ def fuse(
         people=people,
     )
     if weighed is None:
-        alone = moments
+        alone: Sequence[ShelfMoment] = moments
     else:
         alone = unweighed_moments(recording, weighed, moments)
         warnings += _unexplained(recording, weighed.steps, alone)
+    alone = distinct(alone, (settings or FusionSettings()).same_act_s)
     explanations = fusion.explain(steps, moments, alone)
     sources = "+".join(n for n, part in (("plates", weighed), ("vision", watched)) if part is not None)
     mapped = confidence or ConfidenceMap.load(sources)

@@ -10,7 +10,16 @@ The model, its assumptions and its figures are written down in docs/fusion.md. I
 """
 
 from checkout.fusion.engine import Explanation, Fusion, Ranked
-from checkout.fusion.evidence import Nearness, Part
+from checkout.fusion.evidence import Nearness, Part, distinct
 from checkout.fusion.settings import UNKNOWN_SHOPPER, FusionSettings
 
-__all__ = ["UNKNOWN_SHOPPER", "Explanation", "Fusion", "FusionSettings", "Nearness", "Part", "Ranked"]
+__all__ = [
+    "UNKNOWN_SHOPPER",
+    "Explanation",
+    "Fusion",
+    "FusionSettings",
+    "Nearness",
+    "Part",
+    "Ranked",
+    "distinct",
+]

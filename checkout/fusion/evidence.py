@@ -314,3 +314,22 @@ def _log_normal(x: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 def _log_normal_1(x: float, sd: float) -> float:
     return -0.5 * (x / sd) ** 2 - math.log(sd * math.sqrt(2 * math.pi))
+
+
+def distinct(moments: Sequence[ShelfMoment], within_s: float) -> list[ShelfMoment]:
+    """One moment for each act: of moments that most likely are at one facing within a time, the surest stands.
+
+    One hand seen as two, or seen to reach twice, finds the facing changed each time; so does who reaches beside it.
+    """
+    kept: list[ShelfMoment] = []
+    for moment in sorted(moments, key=lambda m: (m.action.get("touch", 0.0), m.t_s)):
+        facing = _likeliest(moment.facing)
+        if not any(
+            abs(moment.t_s - other.t_s) < within_s and _likeliest(other.facing) == facing for other in kept
+        ):
+            kept.append(moment)
+    return kept
+
+
+def _likeliest(share: Mapping[str, float]) -> str:
+    return max(share, key=share.__getitem__, default="")

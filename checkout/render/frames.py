@@ -9,7 +9,7 @@ whoever walks in, turns, carries and crowds is seen as a camera sees it. Everyth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -22,6 +22,7 @@ from checkout.render.people import SIDES, Build, Pose, held_position
 from checkout.render.pictures import Sensor
 from checkout.render.products import draw_products
 from checkout.render.scene import (
+    HAND,
     LABELS,
     LAYOUTS,
     SHELF_HEIGHTS_M,
@@ -29,6 +30,7 @@ from checkout.render.scene import (
     Scene,
     Unit,
     View,
+    hand_name,
     make_planogram,
     slot_position,
     slots_of,
@@ -64,6 +66,9 @@ def render_training_frames(
 ) -> Path:
     """Write a YOLO data set of rendered frames: classes hand, item, person; returns its folder.
 
+    Beside `images` and `labels`, `hands` says of every labelled hand whether it holds an item: its box as in
+    `labels`, and 1 or 0.
+
     Raises:
         InputError: `out` exists.
     """
@@ -78,7 +83,7 @@ def render_training_frames(
             first += frames
     with new_folder(out) as draft:
         for split in ("train", "val"):
-            for kind in ("images", "labels"):
+            for kind in ("images", "labels", "hands"):
                 (draft / kind / split).mkdir(parents=True)
         runner = Parallel(n_jobs=workers, return_as="generator_unordered")
         done = 0
@@ -130,19 +135,21 @@ def _posed_scene(out: Path, split: str, first: int, count: int, seed: int) -> in
         poses = [_random_pose(rng, i, shoppers, heights) for i in range(shoppers)]
         for shopper in range(3):
             scene.place_shopper(shopper, poses[shopper] if shopper < shoppers else None)
+        full: set[str] = set()
         for shopper, pose in enumerate(poses):
             for side in SIDES:
                 palm = pose.palm_m[side]
                 if palm is not None and pose.grip[side] > 0.5 and free and rng.uniform() < 0.8:
                     unit = free.pop()
                     product = products[units[unit].product]
+                    full.add(hand_name(shopper, side))
                     at = held_position(builds[shopper], palm, pose.yaw, side, min(product.half_m[0], 0.07))
                     scene.place_unit(
                         unit, at - [0, 0, product.half_m[2]], pose.yaw + float(rng.normal(0, 0.3))
                     )
-        _light(scene, rng)
+        light_scene(scene, rng)
         scene.update()
-        _take(out, split, first + number, scene, _random_view(rng, poses), rng)
+        _take(out, split, first + number, scene, _random_view(rng, poses), full, rng)
     scene.close()
     return count
 
@@ -170,12 +177,13 @@ def _acted_scene(out: Path, split: str, first: int, count: int, seed: int) -> in
             if poses:
                 break
         place_all(plot, scene, t_s)
-        _light(scene, rng)
+        light_scene(scene, rng)
         if rng.uniform() < MOUNTED_SHARE:
             view = mounted_views(rng, test=False)[int(rng.integers(2))]
         else:
             view = _random_view(rng, poses)
-        _take(out, split, first + number, scene, view, rng)
+        full = {hand_name(person, "right") for person in plot.script.holding(t_s)}
+        _take(out, split, first + number, scene, view, full, rng)
     scene.close()
     return count
 
@@ -183,15 +191,23 @@ def _acted_scene(out: Path, split: str, first: int, count: int, seed: int) -> in
 _SCENE_MAKERS = {"posed": _posed_scene, "acted": _acted_scene}
 
 
-def _light(scene: Scene, rng: np.random.Generator) -> None:
+def light_scene(scene: Scene, rng: np.random.Generator) -> None:
     """A random light, of a dim shop now and then."""
     dim = float(rng.uniform(0.5, 1.0)) if rng.uniform() < 0.3 else 1.0
     direction = np.array([rng.normal(0, 0.4), rng.uniform(0.1, 0.9), -1.0])
     scene.set_light(dim * float(rng.uniform(0.2, 0.6)), dim * float(rng.uniform(0.15, 0.4)), direction)
 
 
-def _take(out: Path, split: str, number: int, scene: Scene, view: View, rng: np.random.Generator) -> None:
-    """Write the scene's picture through a random sensor, and its labels."""
+def _take(
+    out: Path,
+    split: str,
+    number: int,
+    scene: Scene,
+    view: View,
+    full: Collection[str],
+    rng: np.random.Generator,
+) -> None:
+    """Write the scene's picture through a random sensor, and its labels; `full` are the hands that hold an item."""
     import cv2
 
     scene.set_view(view)
@@ -202,13 +218,19 @@ def _take(out: Path, split: str, number: int, scene: Scene, view: View, rng: np.
         image[:, :, ::-1],
         [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 96))],
     )
-    rows = [
-        f"{label} {(x1 + x2) / 2 / view.width:.6f} {(y1 + y2) / 2 / view.height:.6f}"
-        f" {(x2 - x1) / view.width:.6f} {(y2 - y1) / view.height:.6f}"
-        for label, _, (x1, y1, x2, y2), visible in visible_boxes(scene, view)
-        if visible >= LEAST_VISIBLE[label]
-    ]
-    (out / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    rows, hands = [], []
+    for label, owner, (x1, y1, x2, y2), visible in visible_boxes(scene, view):
+        if visible < LEAST_VISIBLE[label]:
+            continue
+        box = (
+            f"{(x1 + x2) / 2 / view.width:.6f} {(y1 + y2) / 2 / view.height:.6f}"
+            f" {(x2 - x1) / view.width:.6f} {(y2 - y1) / view.height:.6f}"
+        )
+        rows.append(f"{label} {box}")
+        if label == HAND:
+            hands.append(f"{box} {int(owner in full)}")
+    for kind, lines in (("labels", rows), ("hands", hands)):
+        (out / kind / split / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _random_pose(rng: np.random.Generator, index: int, shoppers: int, heights: list[float]) -> Pose:

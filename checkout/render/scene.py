@@ -291,7 +291,7 @@ class Scene:
         if instance < n:
             return ITEM, f"u{instance}"
         who, what = divmod(instance - n, 3)
-        return (PERSON, f"p{who + 1}") if what == 2 else (HAND, f"p{who + 1}.{SIDES[what]}")
+        return (PERSON, f"p{who + 1}") if what == 2 else (HAND, hand_name(who, SIDES[what]))
 
     def sees(self, origin_m: np.ndarray, point_m: np.ndarray, instance: int) -> bool:
         """Whether nothing but the instance itself stands between a camera and a point."""
@@ -368,6 +368,11 @@ class Scene:
             what = SIDES.index(part.removeprefix("hand-")) if part.startswith("hand-") else 2
             owners[skin] = len(self.units) + 3 * int(who) + what
         return owners
+
+
+def hand_name(person: int, side: str) -> str:
+    """The name of a person's hand, as boxes have it."""
+    return f"p{person + 1}.{side}"
 
 
 _CIRCLE = np.array([[np.cos(a), np.sin(a), 0.0] for a in np.linspace(0, 2 * np.pi, 9)[:-1]])

@@ -152,6 +152,15 @@ class Script:
         path = self.walks[person]
         return path[0][0] <= t_s <= path[-1][0]
 
+    def holding(self, t_s: float) -> dict[int, int]:
+        """The unit in each person's right hand, of those who hold one."""
+        found = {}
+        for unit, holds in self.holds.items():
+            last = next((hold for hold in reversed(holds) if hold.t_s <= t_s), None)
+            if last is not None and last.where == "hand":
+                found[last.person] = unit
+        return found
+
     @property
     def actions(self) -> int:
         return len([d for d in self.deeds if d.kind != "touch"]) + len(self.happenings)

@@ -101,6 +101,7 @@ class Detector:
         imgsz: int = IMAGE_SIZE,
     ) -> None:
         self._imgsz = imgsz
+        self.shipped = weights is None
         self.path = shipped_weights() if weights is None else Path(weights)
         self.model = _load(self.path)
         names: dict[int, str] = dict(self.model.names)

@@ -37,18 +37,30 @@ HEIGHT_SD_M = 0.07
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": -0.56,
-    "change": -0.06,
-    "held": -1.8,
-    "holding": 2.45,
-    "items": 0.86,
-    "front": 0.0,
-    "place": 1.06,
+    "bias": -0.37,
+    "change": 0.38,
+    "holds_on": -1.42,
+    "two_cameras": 1.29,
+    "deep": -10.16,
+    "stay": 0.68,
+    "holding": 0.45,
+    "items": 0.24,
+    "direction": 0.25,
+    "place": 1.24,
 }
-"""Measured (softmax fit to 205 reaches of six validation recordings, of which 108 were to true events, with the shipped
-detector): log odds of a pick or put-back against a touch ("bias"; "change" of the look; "held", a hand seen with an
-item at either side), of a pick against a put-back ("holding", a hand that came empty and left full; "items" that a
-camera misses; how far their "front" went back), and the power of where the hand was ("place")."""
+"""Measured (softmax fit to 333 reaches of twelve validation recordings, with the shipped networks; reaches that saw
+the act of another one again were left out): log odds of a pick or put-back against a touch ("bias"; "change" of the
+facing; a hand that "holds_on" to an item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the
+logarithm of its "stay"), of a pick against a put-back ("holding" after against before, as log odds; "items" that a
+camera misses; "direction" of the facing's change), and the power of where the hand was ("place")."""
+DEEP_M, DEEPEST_M = 0.12, 0.4
+"""Assumed: a hand rarely reaches deeper than the first; what seems deeper is a hand that one camera misplaces."""
+STAY_S = 0.2
+"""Assumed: added to a stay before its logarithm is taken."""
+LEAST_HELD = 0.02
+"""Assumed: a hand is never surer to be empty, or to hold an item, than this."""
+SUREST = 4.0
+"""Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
@@ -275,19 +287,29 @@ def explanations(reach: Reach, weights: Mapping[str, float] = WEIGHTS) -> dict[t
 
 
 def _scores(reach: Reach, facing: str, probability: float, weights: Mapping[str, float]) -> dict[str, float]:
-    before, after = np.nan_to_num([reach.held_before, reach.held_after])
+    held = np.clip([reach.held_before, reach.held_after], LEAST_HELD, 1 - LEAST_HELD)
+    before, after = np.log(held / (1 - held))
+    seen = not np.isnan(held).any()
     signs = reach.signs.get(facing, ())
-    toward_pick = weights["holding"] * (after - before)
+    toward_pick = weights["holding"] * (after - before) if seen else 0.0
     toward_pick += weights["items"] * sum(float(np.clip(s.items_gone, -1, 1)) for s in signs)
-    toward_pick += weights["front"] * sum(float(np.clip(s.front_back, -0.3, 0.3)) for s in signs)
-    change = min(max((s.change for s in signs), default=0.0), 3.0)
-    happened = weights["bias"] + weights["change"] * change + weights["held"] * max(before, after)
+    toward_pick += weights["direction"] * sum(_log_odds(s.change[1], s.change[2]) for s in signs)
+    happened = weights["bias"] + (weights["holds_on"] * held.min() if seen else 0.0)
+    happened += weights["change"] * sum(_log_odds(1 - s.change[0], s.change[0]) for s in signs)
+    happened += weights["two_cameras"] * (len(reach.cameras) > 1)
+    happened += weights["deep"] * float(np.clip(reach.depth_m - DEEP_M, 0, DEEPEST_M))
+    happened += weights["stay"] * float(np.log(reach.t_end_s - reach.t_start_s + STAY_S))
     place = weights["place"] * float(np.log(probability))
     return {
         "pick": place + happened + toward_pick,
         "put_back": place + happened - toward_pick,
         "touch": place,
     }
+
+
+def _log_odds(p: float, q: float) -> float:
+    """How much likelier one thing is than the other, as a logarithm, at most `SUREST` either way."""
+    return float(np.clip(np.log(max(p, 1e-9) / max(q, 1e-9)), -SUREST, SUREST))
 
 
 def _held(track: HandTrack, at: np.ndarray, first_s: float, last_s: float) -> float:

@@ -1,13 +1,13 @@
 """How places of a calibrated camera look, and whether a hand holds something.
 
 A *place* is a facing projected into the camera. `Looks` remembers how it looked when nothing was in
-front of it, and says what changed there (look, items, the front item's position) over a time.
+front of it, and says what changed there (whether a unit went or came, and items) over a time.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,70 +16,87 @@ import numpy as np
 from checkout.catalog import Planogram
 from checkout.recording import Camera
 from checkout.vision.detector import Detections, overlaps
-
-Region = tuple[float, float, float, float]
+from checkout.vision.second_look import Region, SecondLook, cut_region
 
 ITEM_SCORE = 0.35
 """Assumed: an item detection counts as standing at a place from this score on."""
-THUMBNAIL = (12, 12)
 LOOKS_S = 8.0
 LOOKS_EACH = 5
 """Assumed: so many looks on each side of a reach are compared, of the last so many seconds."""
+LOOK_EVERY_S = 0.15
+"""Assumed: looks are remembered this far apart."""
+CLEAR_S = 0.1
+"""Assumed: a place is clear this long before and after a reach."""
 STATIC_AGE_S = 1.0
 """Assumed: an item that is where one stood this long ago is not in a hand."""
 
 
 @dataclass
 class _Look:
-    """A place while nothing is in front of it."""
+    """A place while nothing is in front of it: its cut-out (see `second_look`), and the items that stand there."""
 
     t_s: float
-    thumbnail: np.ndarray
+    cut: np.ndarray
     items: float
-    front_y: float
 
 
 class Sign(NamedTuple):
-    """How a place changed over a time: its look, in units of flicker, and items and their front that went away."""
+    """How a place changed over a time: probability of each of `second_look.CHANGES` [3], and items that went away."""
 
-    change: float
+    change: np.ndarray
     items_gone: float
-    front_back: float
 
 
 class Looks:
-    """How each facing looked to one camera in the last seconds, whenever no hand was before it."""
+    """How each facing looked to one camera in the last seconds, whenever no hand was before it.
 
-    def __init__(self, places: Mapping[str, Region]) -> None:
-        self._places = dict(places)
-        self._seen: dict[str, deque[_Look]] = {name: deque() for name in places}
+    Args:
+        places: where items of each facing are counted.
+        spaces: what is cut out of the picture, for the same facings or some.
+    """
+
+    def __init__(
+        self, places: Mapping[str, Region], spaces: Mapping[str, Region], second: SecondLook
+    ) -> None:
+        self._places = {name: region for name, region in places.items() if name in spaces}
+        self._spaces, self._second = dict(spaces), second
+        self._seen: dict[str, deque[_Look]] = {name: deque() for name in self._places}
 
     def update(self, t_s: float, image: np.ndarray, found: Detections) -> None:
         """Take in one frame."""
-        covered, items = covered_places(self._places, found), _standing(found)
+        covered, items = covered_places(self._spaces, found), _standing(found)
         for name, region in self._places.items():
             seen = self._seen[name]
-            if name not in covered:
-                seen.append(_look_at(t_s, image, region, items))
+            if name not in covered and not (seen and t_s - seen[-1].t_s < LOOK_EVERY_S):
+                seen.append(_Look(t_s, cut_region(image, self._spaces[name]), _items_in(region, items)))
             while seen and seen[0].t_s < t_s - LOOKS_S:
                 seen.popleft()
 
-    def sign(self, place: str, t_start_s: float, t_end_s: float) -> Sign | None:
-        """What changed from before to after a time; None when the place was not seen on one side of it."""
-        seen = self._seen.get(place, ())
-        before = [look for look in seen if look.t_s < t_start_s - 0.1][-LOOKS_EACH:]
-        after = [look for look in seen if look.t_s > t_end_s + 0.1][-LOOKS_EACH:]
-        if not before or not after:
-            return None
-        change = _difference(
-            np.median([look.thumbnail for look in before], axis=0),
-            np.median([look.thumbnail for look in after], axis=0),
-        )
-        items = float(np.median([look.items for look in before]) - np.median([look.items for look in after]))
-        front = float(
-            np.median([look.front_y for look in before]) - np.median([look.front_y for look in after])
-        )
-        return Sign(change, items, front)
+    def signs(self, places: Collection[str], t_start_s: float, t_end_s: float) -> dict[str, Sign]:
+        """What changed from before to after a time, of those places that were seen on both sides of it."""
+        pairs = {}
+        for place in places:
+            seen = self._seen.get(place, ())
+            before = [look for look in seen if look.t_s < t_start_s - CLEAR_S][-LOOKS_EACH:]
+            after = [look for look in seen if look.t_s > t_end_s + CLEAR_S][:LOOKS_EACH]
+            if before and after:
+                pairs[place] = before, after
+        if not pairs:
+            return {}
+        cuts = [np.stack([_median_cut(side[i]) for side in pairs.values()]) for i in (0, 1)]
+        changes = self._second.facings(*cuts)
+        return {
+            place: Sign(change, _median_items(before) - _median_items(after))
+            for (place, (before, after)), change in zip(pairs.items(), changes, strict=True)
+        }
+
+
+def _median_cut(looks: Sequence[_Look]) -> np.ndarray:
+    return np.median([look.cut for look in looks], axis=0).astype(np.uint8)
+
+
+def _median_items(looks: Sequence[_Look]) -> float:
+    return float(np.median([look.items for look in looks]))
 
 
 class HoldingJudge:
@@ -101,41 +118,27 @@ class HoldingJudge:
 
 def covered_places(places: Mapping[str, Region], found: Detections) -> set[str]:
     """Places that a hand is in front of, with some room around it."""
-    covered = set()
-    for box in found.of("hand", at_least=0.2).boxes_xyxy.tolist():
+    return covered_by(places, found.of("hand", at_least=0.2).boxes_xyxy)
+
+
+def covered_by(places: Mapping[str, Region], hands_xyxy: np.ndarray) -> set[str]:
+    """Places that one of the hands' boxes, pixels [n, 4], is in front of, with some room around it."""
+    covered: set[str] = set()
+    for box in hands_xyxy.tolist():
         grow = 0.4 * max(box[2] - box[0], box[3] - box[1])
         wide = (box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow)
         covered |= {name for name, region in places.items() if _overlap(wide, region) > 0}
     return covered
 
 
-def look_at(t_s: float, image: np.ndarray, region: Region, found: Detections) -> _Look:
-    """How a region of a picture looks, and the items that stand there."""
-    return _look_at(t_s, image, region, _standing(found))
-
-
-class _Standing(NamedTuple):
-    """The middle [n, 2] and lower border [n] of each item of one picture, pixels."""
-
-    centre: np.ndarray
-    bottom: np.ndarray
-
-
-def _standing(found: Detections) -> _Standing:
+def _standing(found: Detections) -> np.ndarray:
+    """The middle of each item of one picture, pixels [n, 2]."""
     boxes = found.of("item", at_least=ITEM_SCORE).boxes_xyxy
-    return _Standing(0.5 * (boxes[:, :2] + boxes[:, 2:]), boxes[:, 3])
+    return np.asarray(0.5 * (boxes[:, :2] + boxes[:, 2:]))
 
 
-def _look_at(t_s: float, image: np.ndarray, region: Region, items: _Standing) -> _Look:
-    import cv2
-
-    height, width = image.shape[:2]
-    x1, y1 = max(0, int(region[0])), max(0, int(region[1]))
-    x2, y2 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
-    thumbnail = cv2.resize(image[y1:y2, x1:x2], THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
-    inside = ((items.centre > region[:2]) & (items.centre < region[2:])).all(axis=1)
-    bottom = float(items.bottom[inside].max()) if inside.any() else region[1]
-    return _Look(t_s, thumbnail, float(inside.sum()), (bottom - region[1]) / (region[3] - region[1]))
+def _items_in(region: Region, centres: np.ndarray) -> float:
+    return float(((centres > region[:2]) & (centres < region[2:])).all(axis=1).sum())
 
 
 def holding_score(hand_box: np.ndarray, items: Detections, moving: np.ndarray) -> float:
@@ -182,17 +185,3 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     height = min(a[3], b[3]) - max(a[1], b[1])
     area = (b[2] - b[0]) * (b[3] - b[1])
     return max(0.0, width) * max(0.0, height) / area if area > 0 else 0.0
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inter = width * height
-    return float(inter / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter))
-
-
-def _difference(before: np.ndarray, after: np.ndarray) -> float:
-    """How much a place's look changed, in units of ordinary flicker; brightness alone does not count."""
-    shift = np.median(after - before, axis=(0, 1))
-    return float(np.mean(np.abs(after - before - shift)) / 4.0)

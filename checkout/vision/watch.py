@@ -23,7 +23,8 @@ from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTrac
 from checkout.vision.people import ShopperTracker
 from checkout.vision.plain_video import PlainVideo
 from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
-from checkout.vision.shelf_moments import HoldingJudge, Looks, Region, facing_regions, holding_score
+from checkout.vision.second_look import Region, SecondLook, facing_spaces, refined
+from checkout.vision.shelf_moments import HoldingJudge, Looks, facing_regions, holding_score
 from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
     STANCE_FLOOR,
@@ -164,14 +165,22 @@ class CameraWatch:
 
     Args:
         attention: what is worth looking at; by default what moves anywhere in the picture.
+        second: looks at hands again; without it an item box at a hand says whether it holds something.
         keep: whether to remember every frame's detections.
     """
 
     def __init__(
-        self, camera: Camera, detector: Detector, attention: Attention | None = None, *, keep: bool = True
+        self,
+        camera: Camera,
+        detector: Detector,
+        attention: Attention | None = None,
+        *,
+        second: SecondLook | None = None,
+        keep: bool = True,
     ) -> None:
         self.camera, self.attention = camera, attention or Attention()
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
+        self._second, self._full = second, np.zeros(0)
         self._found, self._log = Detections.empty(), DetectionLog() if keep else None
         self.network_frames, self.looked = 0, False
 
@@ -186,6 +195,11 @@ class CameraWatch:
         self.looked = looks
         if looks:
             self._found = self._detector.detect([image])[0]
+            if self._second is not None:
+                again = self._second.hands(image, self._found.of("hand").boxes_xyxy)
+                self._full = again.holding
+                if self._detector.shipped:
+                    self._found = refined(self._found, again)
             self.network_frames += 1
         if self._log is not None:
             if looks:
@@ -199,11 +213,16 @@ class CameraWatch:
 
     def seen(self, t_s: float, found: Detections) -> list[Seen]:
         """The hands of one frame, each with how surely it holds an item."""
-        hands, items = found.of("hand"), found.of("item", at_least=0.25)
-        moving = self._holding.update(t_s, items)
+        hands = found.of("hand")
+        if self._second is not None:
+            holding = self._full.tolist()
+        else:
+            items = found.of("item", at_least=0.25)
+            moving = self._holding.update(t_s, items)
+            holding = [holding_score(box, items, moving) for box in hands.boxes_xyxy]
         return [
-            Seen(tuple(map(float, box)), float(score), holding_score(box, items, moving))  # type: ignore[arg-type]
-            for box, score in zip(hands.boxes_xyxy, hands.confidence, strict=True)
+            Seen(tuple(map(float, box)), float(score), full)  # type: ignore[arg-type]
+            for box, score, full in zip(hands.boxes_xyxy, hands.confidence, holding, strict=True)
         ]
 
     def tracked(self, t_s: float, found: Detections) -> list[HandSighting]:
@@ -245,13 +264,15 @@ def watch_recording(
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
     regions = {c.camera: facing_regions(recording.planogram, c) for c in cameras}
     busy = {name: _steps_seen(recording, steps, seen) for name, seen in regions.items()}
-    watches = {}
+    watches, second = {}, SecondLook()
     for camera in cameras:
         margins = [(start - STEP_MARGIN_S, end + STEP_MARGIN_S) for start, end in busy[camera.camera]]
         attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
-        watches[camera.camera] = CameraWatch(camera, detector, attention, keep=keep)
+        watches[camera.camera] = CameraWatch(camera, detector, attention, second=second, keep=keep)
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
-    looks = {name: Looks(seen) for name, seen in regions.items()}
+    looks = {
+        c.camera: Looks(regions[c.camera], facing_spaces(recording.planogram, c), second) for c in cameras
+    }
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
     total = sum(info.frames for info in infos.values())
@@ -316,16 +337,9 @@ def _steps_seen(
 
 def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
     """The reach with what each camera says of how the facings changed that it may have been to."""
-    signs = {
-        facing: tuple(
-            sign
-            for look in looks.values()
-            if (sign := look.sign(facing, reach.t_start_s, reach.t_end_s)) is not None
-        )
-        for facing, probability in reach.facing.items()
-        if probability >= LEAST_FACING
-    }
-    return replace(reach, signs=signs)
+    facings = [facing for facing, probability in reach.facing.items() if probability >= LEAST_FACING]
+    said = [look.signs(facings, reach.t_start_s, reach.t_end_s) for look in looks.values()]
+    return replace(reach, signs={facing: tuple(s[facing] for s in said if facing in s) for facing in facings})
 
 
 def _with_stances(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from checkout.catalog import Catalog, Facing, Planogram, Product
 from checkout.events import ShelfEvent, ShelfMoment, WeightStep
-from checkout.fusion import Fusion, FusionSettings
+from checkout.fusion import Fusion, FusionSettings, distinct
 
 WEIGHTS = {"cola": 350.0, "lemonade": 352.0, "water": 520.0, "crisps": 165.0}
 
@@ -354,3 +354,20 @@ def test_a_hand_that_lingers_tells_when_the_event_was() -> None:
 def test_an_event_that_no_camera_saw_lasts_a_usual_reach() -> None:
     event = only(events(fusion(), step(-520.0, 3)))
     assert (event.t_start_s, event.t_end_s) == pytest.approx((4.3, 5.7))
+
+
+def test_an_act_seen_twice_at_one_facing_is_one_moment() -> None:
+    def moment(t_s: float, facing: str, touch: float) -> ShelfMoment:
+        return ShelfMoment(
+            t_s - 0.3, t_s + 0.3, "cam0", {facing: 0.8, "g1.s1.f9": 0.2}, {"pick": 1 - touch, "touch": touch}
+        )
+
+    sure, again, beside, later = (
+        moment(2.0, "g1.s1.f1", 0.1),
+        moment(2.9, "g1.s1.f1", 0.4),
+        moment(2.4, "g1.s1.f2", 0.5),
+        moment(3.3, "g1.s1.f1", 0.2),
+    )
+    kept = distinct([again, beside, later, sure], 1.2)
+    assert sorted(kept, key=lambda m: m.t_s) == [sure, beside, later]
+    assert len(distinct([again, beside, later, sure], 0.0)) == 4

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of
 from checkout.vision.shelf_moments import Sign
 
-STILL, GONE, COME = Sign(0.2, 0.0, 0.0), Sign(2.5, 1.0, 0.1), Sign(2.5, -1.0, -0.1)
+STILL = Sign(np.array([0.9, 0.05, 0.05]), 0.0)
+GONE, COME = Sign(np.array([0.05, 0.9, 0.05]), 1.0), Sign(np.array([0.05, 0.05, 0.9]), -1.0)
 unit = st.floats(0.01, 1.0)
-signs = st.builds(Sign, st.floats(0, 4), st.floats(-2, 2), st.floats(-0.5, 0.5))
+shares = st.tuples(unit, unit, unit).map(lambda p: np.array(p) / sum(p))
+signs = st.builds(Sign, shares, st.floats(-2, 2))
 
 
 def reach(
@@ -49,7 +51,7 @@ def test_an_empty_hand_that_changed_nothing_touched() -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_picks_and_put_backs_are_each_others_mirror_image(before: float, after: float) -> None:
     forth = explanations(reach({"l": 1.0}, {"l": (GONE,)}, (before, after)))
-    back = explanations(reach({"l": 1.0}, {"l": (Sign(2.5, -1.0, -0.1),)}, (after, before)))
+    back = explanations(reach({"l": 1.0}, {"l": (COME,)}, (after, before)))
     assert forth["l", "pick"] == pytest.approx(back["l", "put_back"])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from checkout.vision.detector import CLASSES, Detections
+from checkout.vision.second_look import SecondLook
 from checkout.vision.shelf_moments import HoldingJudge, Looks, holding_score
 
 LEFT = (100.0, 100.0, 160.0, 200.0)
@@ -31,26 +32,25 @@ def test_a_moving_item_at_the_hand_is_held_and_a_standing_one_is_not() -> None:
 
 
 def test_looks_tell_what_went_away_and_forget() -> None:
-    looks = Looks({"left": LEFT})
+    looks = Looks({"left": LEFT}, {"left": LEFT}, SecondLook())
     bright, dark = np.full((360, 640, 3), 230, np.uint8), np.full((360, 640, 3), 230, np.uint8)
     dark[100:200, 100:160] = 60
     for frame in range(40):
         there = frame < 20
         looks.update(frame / 10, dark if there else bright, detections(item=[LEFT] if there else []))
-    sign = looks.sign("left", 1.8, 2.2)
-    assert sign is not None
-    assert sign.items_gone == 1
-    assert sign.front_back > 0.5
-    assert looks.sign("left", 3.0, 9.0) is None
-    assert looks.sign("right", 1.8, 2.2) is None
+    found = looks.signs(["left", "right"], 1.8, 2.2)
+    assert set(found) == {"left"}
+    assert found["left"].items_gone == 1
+    assert found["left"].change.sum() == pytest.approx(1)
+    assert not looks.signs(["left"], 3.0, 9.0)
     for frame in range(40, 160):
         looks.update(frame / 10, bright, detections())
-    assert looks.sign("left", 1.8, 2.2) is None
+    assert not looks.signs(["left"], 1.8, 2.2)
 
 
 def test_a_place_behind_a_hand_is_not_looked_at() -> None:
-    looks = Looks({"left": LEFT})
+    looks = Looks({"left": LEFT}, {"left": LEFT}, SecondLook())
     image = np.full((360, 640, 3), 230, np.uint8)
     for frame in range(40):
         looks.update(frame / 10, image, detections(hand=[LEFT]))
-    assert looks.sign("left", 1.8, 2.2) is None
+    assert not looks.signs(["left"], 1.8, 2.2)

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 class Blind:
     """A detector that finds nothing, and counts how often it was asked."""
 
-    name, sees = "blind", CLASSES
+    name, sees, shipped = "blind", CLASSES, False
 
     def __init__(self) -> None:
         self.asked = 0

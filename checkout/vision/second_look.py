@@ -1,0 +1,234 @@
+"""A second, closer look at single places: does this hand hold something, did this facing change?
+
+YOLO sees a whole picture at once and says where hands and items are. Two small networks look again at cut-outs
+in the picture's own resolution. One sees a hand: whether it is one, where its box ends, and whether it holds an
+item. The other sees a facing before and after a reach: whether a unit went, came, or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from checkout.catalog import Planogram
+from checkout.errors import InputError
+from checkout.recording import Camera
+from checkout.vision.detector import CLASSES, Detections
+
+if TYPE_CHECKING:
+    import torch
+
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "second-look.pt"
+SIDE = 64
+"""Side of a cut-out as the networks see it, pixels."""
+HAND_ROOM, LEAST_HAND_PX = 2.2, 44.0
+"""Assumed: a hand's cut-out is this many times its box's longer side, and at least so many pixels."""
+FACING_ROOM = 0.15
+"""Assumed: a facing's cut-out is larger than the facing on each side by this share of it."""
+LEAST_FACING_PX = 12.0
+"""Assumed: a facing that a camera sees smaller than this is not looked at."""
+HAND_SCORE = {"bias": 0.85, "first": 1.07, "second": 0.81}
+BOX_SHARE = 0.8
+CHANGES = ("none", "pick", "put_back")
+GREY = (114, 114, 114)
+Region = tuple[float, float, float, float]
+
+
+class HandLooks(NamedTuple):
+    """What the second look says of boxes taken for hands.
+
+    Attributes:
+        hand: probability that it is one, [n].
+        holding: probability that it holds an item, given that it is a hand, [n].
+        boxes_xyxy: where the hand's box is, pixels, [n, 4].
+    """
+
+    hand: np.ndarray
+    holding: np.ndarray
+    boxes_xyxy: np.ndarray
+
+
+class SecondLook:
+    """The two networks, ready to look.
+
+    Args:
+        weights: written by `checkout train-second-look`; None for the shipped ones.
+
+    Raises:
+        InputError: the file is missing or is not such weights.
+    """
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._hand, self._facing = _networks(weights or SHIPPED)
+
+    def hands(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> HandLooks:
+        """Look at boxes, pixels [n, 4], of a picture, uint8 [height, width, 3], BGR."""
+        if not len(boxes_xyxy):
+            return HandLooks(np.zeros(0), np.zeros(0), np.zeros((0, 4), np.float32))
+        windows = hand_windows(boxes_xyxy)
+        said = _run(self._hand, np.stack([cut_square(image, window) for window in windows]))
+        return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
+
+    def facings(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Probability of each of `CHANGES` [n, 3] from cut-outs before and after, uint8 [n, SIDE, SIDE, 3]."""
+        if not len(before):
+            return np.zeros((0, len(CHANGES)))
+        said = _run(self._facing, np.concatenate([before, after], axis=3))
+        weight = np.exp(said - said.max(axis=1, keepdims=True))
+        return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+
+def refined(found: Detections, looks: HandLooks) -> Detections:
+    """Detections whose hands have the boxes and scores of both looks together."""
+    hands = found.label == CLASSES.index("hand")
+    boxes, confidence = found.boxes_xyxy.copy(), found.confidence.copy()
+    boxes[hands] = (1 - BOX_SHARE) * boxes[hands] + BOX_SHARE * looks.boxes_xyxy
+    weigh = HAND_SCORE
+    said = weigh["bias"] + weigh["first"] * _logit(confidence[hands]) + weigh["second"] * _logit(looks.hand)
+    confidence[hands] = _sigmoid(said)
+    return Detections(boxes, confidence, found.label)
+
+
+def hand_windows(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """The square around each box that is cut out: middle x, middle y, side, pixels [n, 3]."""
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    side = np.maximum(HAND_ROOM * (high - low).max(axis=1), LEAST_HAND_PX)
+    return np.column_stack([0.5 * (low + high), side])
+
+
+def boxes_in(windows: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """Boxes, pixels [n, 4], from where a network placed them in windows.
+
+    Args:
+        windows: middle x, middle y, side, [n, 3].
+        placed: offset of the box's middle from the window's (x, y), in sides; log width and height, in sides; [n, 4].
+    """
+    middle = windows[:, :2] + placed[:, :2] * windows[:, 2:]
+    half = 0.5 * np.exp(np.minimum(placed[:, 2:], 0.0)) * windows[:, 2:]
+    return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+
+
+def placed_in(windows: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+    """The inverse of `boxes_in`, [n, 4]."""
+    side = windows[:, 2:]
+    middle = 0.5 * (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:])
+    size = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1.0)
+    return np.concatenate([(middle - windows[:, :2]) / side, np.log(size / side)], axis=1)
+
+
+def cut_square(image: np.ndarray, window: Sequence[float] | np.ndarray, side: int = SIDE) -> np.ndarray:
+    """A square of a picture, scaled to `side` pixels; grey beyond the picture's border."""
+    x, y, wide = (float(v) for v in window)
+    return _cut(image, (x - wide / 2, y - wide / 2, x + wide / 2, y + wide / 2), side)
+
+
+def cut_region(image: np.ndarray, region: Region, side: int = SIDE) -> np.ndarray:
+    """A facing's region of a picture with some room around it, scaled to `side` x `side` pixels."""
+    x1, y1, x2, y2 = region
+    more_x, more_y = FACING_ROOM * (x2 - x1), FACING_ROOM * (y2 - y1)
+    return _cut(image, (x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y), side)
+
+
+def facing_spaces(planogram: Planogram, camera: Camera) -> dict[str, Region]:
+    """Where each facing's whole space appears in a calibrated camera; facings out of the picture are left out."""
+    regions: dict[str, Region] = {}
+    for facing in planogram.values():
+        if facing.box_min_m is None or facing.box_max_m is None:
+            continue
+        low, high = facing.box_min_m, facing.box_max_m
+        corners = [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+        pixels, depth = camera.project(np.array(corners))
+        if (depth <= 0.1).any():
+            continue
+        x1, y1 = np.maximum(pixels.min(axis=0), 0.0)
+        x2, y2 = np.minimum(pixels.max(axis=0), (camera.width, camera.height))
+        if x2 - x1 >= LEAST_FACING_PX and y2 - y1 >= LEAST_FACING_PX:
+            regions[facing.facing] = (float(x1), float(y1), float(x2), float(y2))
+    return regions
+
+
+def hand_network() -> torch.nn.Module:
+    """[n, 3, SIDE, SIDE] -> [n, 6]: logits of hand and holding, and the box as in `boxes_in`."""
+    return _network(3, 6)
+
+
+def facing_network() -> torch.nn.Module:
+    """[n, 6, SIDE, SIDE], before and after -> [n, 3] logits of `CHANGES`."""
+    return _network(6, len(CHANGES))
+
+
+def as_input(cuts: np.ndarray) -> torch.Tensor:
+    """Cut-outs, uint8 [n, SIDE, SIDE, channels], as the networks take them: float32 [n, channels, SIDE, SIDE]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(cuts.transpose(0, 3, 1, 2))).float() / 255 - 0.5
+
+
+def _network(channels: int, out: int) -> torch.nn.Module:
+    from torch import nn
+
+    def layer(before: int, after: int, stride: int) -> list[nn.Module]:
+        conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        return [conv, nn.BatchNorm2d(after), nn.SiLU()]
+
+    return nn.Sequential(
+        *layer(channels, 16, 2), *layer(16, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
+        *layer(64, 96, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96 * (SIDE // 16) ** 2, 128), nn.SiLU(),
+        nn.Linear(128, out),
+    )  # fmt: skip
+
+
+def _run(network: Any, cuts: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return np.asarray(network(as_input(cuts)).numpy(), float)
+
+
+@cache
+def _networks(weights: Path) -> tuple[Any, Any]:
+    import torch
+
+    if not weights.exists():
+        raise InputError(weights, "", "does not exist", "run: checkout train-second-look")
+    try:
+        state: Mapping[str, Any] = torch.load(weights, map_location="cpu", weights_only=True)
+        made = []
+        for name, network in (("hand", hand_network()), ("facing", facing_network())):
+            network.load_state_dict({key: value.float() for key, value in state[name].items()})
+            made.append(network.eval())
+    except Exception as error:  # whatever a broken file makes torch raise
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(weights, "", f"is not weights of the second look ({why})") from error
+    return made[0], made[1]
+
+
+def _cut(image: np.ndarray, region: Region, side: int) -> np.ndarray:
+    import cv2
+
+    x1, y1, x2, y2 = region
+    across, down = side / (x2 - x1), side / (y2 - y1)
+    matrix = np.array([[across, 0.0, -x1 * across], [0.0, down, -y1 * down]])
+    return np.asarray(
+        cv2.warpAffine(
+            image,
+            matrix,
+            (side, side),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=GREY,
+        )
+    )
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-x)))

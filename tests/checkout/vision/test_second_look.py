@@ -1,0 +1,115 @@
+"""The second look: geometry of its cut-outs, what the shipped networks say, and files that are no weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from checkout.errors import InputError
+from checkout.recording import Recording
+from checkout.vision.detector import CLASSES, Detections, overlaps
+from checkout.vision.second_look import (
+    BOX_SHARE,
+    CHANGES,
+    HandLooks,
+    SecondLook,
+    boxes_in,
+    cut_region,
+    cut_square,
+    facing_spaces,
+    hand_windows,
+    placed_in,
+    refined,
+)
+from checkout.vision.video import read_frames
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_boxes_come_back_from_where_they_were_placed() -> None:
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 300, (20, 2))
+    boxes = np.hstack([low, low + rng.uniform(10, 60, (20, 2))])
+    windows = hand_windows(boxes + rng.normal(0, 4, boxes.shape))
+    assert np.allclose(boxes_in(windows, placed_in(windows, boxes)), boxes, atol=1e-3)
+
+
+def test_a_cut_out_shows_its_window_and_grey_beyond_the_picture() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[40:60, 40:60] = 255
+    cut = cut_square(image, (50.0, 50.0, 40.0), side=40)
+    assert cut[20, 20].tolist() == [255, 255, 255]
+    assert cut[3, 3].tolist() == [0, 0, 0]
+    assert (cut == 255).all(axis=2).sum() == pytest.approx(400, abs=80)
+    assert cut_square(image, (0.0, 0.0, 40.0), side=40)[2, 2].tolist() == [114, 114, 114]
+
+
+def test_scores_and_borders_are_of_both_looks_together() -> None:
+    boxes = np.array([[10, 10, 30, 30], [50, 50, 90, 90], [10, 60, 30, 80]], np.float32)
+    label = np.array([CLASSES.index(name) for name in ("hand", "item", "hand")])
+    found = Detections(boxes, np.array([0.3, 0.6, 0.3], np.float32), label)
+    moved = boxes[[0, 2]] + 5
+    better = refined(found, HandLooks(np.array([0.95, 0.05]), np.array([0.5, 0.5]), moved))
+    assert better.confidence[0] > better.confidence[2]
+    assert better.confidence[1] == found.confidence[1]
+    assert np.allclose(better.boxes_xyxy[0], boxes[0] + 5 * BOX_SHARE)
+    assert (better.boxes_xyxy[1] == boxes[1]).all()
+    assert (better.label == found.label).all()
+
+
+def test_shipped_networks_see_what_a_test_recording_shows() -> None:
+    """Loose limits for a recording that no network was trained on: hands are found, and a pick shows at its facing."""
+    recording = Recording.open(ROOT / "videos" / "clean-01")
+    camera, second = recording.cameras[0], SecondLook()
+    frames = [image for _, image in read_frames(recording.path / camera.file)]
+    true = recording.boxes[(recording.boxes.camera == camera.camera) & (recording.boxes.label == "hand")]
+    sizes, overlap = [], []
+    rng = np.random.default_rng(1)
+    hand, other = [], []
+    for frame, rows in list(true.groupby("frame"))[::8]:
+        boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(float)
+        rough = boxes + rng.normal(0, 0.12, boxes.shape) * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+        looks = second.hands(frames[int(frame)], rough)
+        assert ((looks.hand >= 0) & (looks.hand <= 1)).all()
+        overlap += np.diag(overlaps(looks.boxes_xyxy, boxes)).tolist()
+        sizes += np.diag(overlaps(rough, boxes)).tolist()
+        hand += looks.hand.tolist()
+        at = rng.uniform(0, 300, (3, 2))
+        other += second.hands(frames[int(frame)], np.hstack([at, at + 30])).hand.tolist()
+    assert np.mean(overlap) > np.mean(sizes) - 0.05
+    assert np.mean(hand) > np.mean(other) + 0.3
+
+    spaces = facing_spaces(recording.planogram, camera)
+    picks = [e for e in recording.truth.events if e.action == "pick" and e.facing in spaces]
+    said = []
+    for event in picks:
+        first, last = (int(t * camera.fps) for t in (event.t_start_s - 0.6, event.t_end_s + 0.8))
+        before, after = (cut_region(frames[i], spaces[event.facing])[None] for i in (max(first, 0), last))
+        there, back = second.facings(before, after)[0], second.facings(after, before)[0]
+        assert there.sum() == pytest.approx(1)
+        said.append((there[CHANGES.index("pick")], back[CHANGES.index("put_back")]))
+    pick, put_back = np.mean(said, axis=0)
+    assert pick > 0.4
+    assert put_back > 0.4
+
+
+def test_nothing_to_look_at_says_nothing() -> None:
+    second = SecondLook()
+    empty = second.hands(np.zeros((36, 64, 3), np.uint8), np.zeros((0, 4)))
+    assert len(empty.hand) == len(empty.boxes_xyxy) == 0
+    assert second.facings(np.zeros((0, 64, 64, 3), np.uint8), np.zeros((0, 64, 64, 3), np.uint8)).shape == (
+        0,
+        3,
+    )
+
+
+@pytest.mark.parametrize("content", [b"not weights", b""])
+def test_what_is_no_weights_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "mine.pt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="is not weights of the second look"):
+        SecondLook(file)
+    with pytest.raises(InputError, match="does not exist"):
+        SecondLook(tmp_path / "other.pt")
