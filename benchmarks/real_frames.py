@@ -25,6 +25,7 @@ import pandas as pd
 from checkout.errors import InputError
 from checkout.evaluation.detections import FRAMES_APART, DetectionMetric, DetectionScore
 from checkout.vision.detector import CLASSES, COCO_GOODS, IMAGE_SIZE, LOWEST_CONFIDENCE, Detections, Detector
+from checkout.vision.second_look import SecondLook, refined
 from checkout.vision.training_data import HAND, Boxed, load_real, voc_pictures
 
 SCORED_FROM = 0.001
@@ -67,6 +68,20 @@ class Ours:
 
     def look(self, image: np.ndarray, least: float = LOWEST_CONFIDENCE) -> Detections:
         return self._detector.detect([image], at_least=least)[0]
+
+
+class SecondLooked:
+    """The shipped weights with the second look, as calibrated cameras use them."""
+
+    name = "shipped weights, second look"
+
+    def __init__(self) -> None:
+        self._detector, self._second = Detector(), SecondLook()
+        self.sees = self._detector.sees
+
+    def look(self, image: np.ndarray, least: float = LOWEST_CONFIDENCE) -> Detections:
+        found = self._detector.detect([image], at_least=least)[0]
+        return refined(found, self._second.hands(image, found.of("hand").boxes_xyxy))
 
 
 class YoloxNano:
@@ -290,7 +305,7 @@ def main() -> None:
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw what is found in six frames of v3")
     options = parser.parse_args()
     data: Path = options.data
-    ours: list[Looker] = [Ours(None, "shipped weights")]
+    ours: list[Looker] = [Ours(None, "shipped weights"), SecondLooked()]
     ours += [Ours(None, f"shipped weights at {size} px", size) for size in options.imgsz]
     ours += [Ours(path, f"{path.parent.name}/{path.name}") for path in options.detector]
     if options.rendered_only:
