@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WIDE_SIDE = 80
 """Cut-outs are kept this large, pixels, so that training can shift and scale them."""
 WIDE = WIDE_SIDE / SIDE
-VALIDATION_SHARE = 0.08
+VALIDATION_SHARE, FEWEST_FRAMES = 0.08, 8
 SAME_HAND_IOU = 0.2
 """Assumed: a proposed box that overlaps a true hand this much is that hand's."""
 ELSEWHERE = 3
@@ -134,12 +134,13 @@ def _hands(
     from checkout.render.frames import render_training_frames
     from checkout.vision.training_data import load_real
 
+    boxed = load_real(real).voc
     rendered = work / f"frames-{frames}-{seed}"
     if not rendered.is_dir():
         render_training_frames(
             rendered,
             count=frames,
-            val_count=int(frames * VALIDATION_SHARE),
+            val_count=max(FEWEST_FRAMES, int(frames * VALIDATION_SHARE)),
             seed=seed,
             workers=workers,
             progress=lambda done, of: tell("rendering frames", done / of),
@@ -149,7 +150,7 @@ def _hands(
     for split in ("train", "val"):
         pictures = list(_framed(rendered, split))
         if split == "train":
-            pictures += [(p, np.full(int((p.labels == 0).sum()), np.nan)) for p in load_real(real).voc]
+            pictures += [(p, np.full(int((p.labels == 0).sum()), np.nan)) for p in boxed]
         rows: list[Hands] = []
         for number, (picture, holding) in enumerate(pictures):
             rows += _cut_hands(picture, holding, detector, rng)
