@@ -75,6 +75,14 @@ class State:
     cov: np.ndarray
 
 
+class _View(NamedTuple):
+    """How a camera sees a point: pixel [2], its derivative by the point [2, 3], and the depth, metres."""
+
+    pixel: np.ndarray
+    jacobian: np.ndarray
+    depth: float
+
+
 @dataclass
 class HandTrack:
     """One hand in space.
@@ -132,10 +140,11 @@ class HandTracker:
         eye = self._cameras[camera]
         shoulders = {who: np.array([*at, SHOULDER_HEIGHT_M]) for who, at in places.items()}
         predicted = [_ahead(t.states[-1], t_s) for t in self.tracks]
+        views = _projected(eye, predicted)
         given: list[HandTrack | None] = [None] * len(hands)
-        for row, column in self._match(eye, hands, predicted, shoulders):
+        for row, column in self._match(eye, hands, predicted, views, shoulders):
             track = self.tracks[row]
-            state = _corrected(predicted[row], eye, hands[column])
+            state = _corrected(predicted[row], views[row], hands[column])
             if all(t_s - seen > TOGETHER_S for other, seen in track.cameras.items() if other != camera):
                 state = _kept_near(state, track.owner, shoulders)
             self._note(track, state, camera, hands[column], shoulders)
@@ -160,6 +169,7 @@ class HandTracker:
         eye: Camera,
         hands: Sequence[Seen],
         predicted: Sequence[State],
+        views: Sequence[_View],
         shoulders: Mapping[str, np.ndarray],
     ) -> list[tuple[int, int]]:
         from scipy.optimize import linear_sum_assignment
@@ -168,8 +178,8 @@ class HandTracker:
             return []
         cost = np.full((len(predicted), len(hands)), 1e6)
         near = _near_shoulders(eye, hands, shoulders)
-        for i, (track, state) in enumerate(zip(self.tracks, predicted, strict=True)):
-            pixel, jacobian, depth = _projected(eye, state.mean[:3])
+        for i, (track, state, view) in enumerate(zip(self.tracks, predicted, views, strict=True)):
+            pixel, jacobian, depth = view
             if depth <= 0.1:
                 continue
             spread = jacobian @ state.cov[:3, :3] @ jacobian.T
@@ -179,7 +189,7 @@ class HandTracker:
                 apart = _centre(hand) - pixel
                 total = spread + noise * np.eye(2)
                 distance = float(apart @ np.linalg.solve(total, apart))
-                if distance < GATE and _plausible(_corrected(state, eye, hand).mean[:3], shoulders):
+                if distance < GATE and _plausible(_corrected(state, view, hand).mean[:3], shoulders):
                     cost[i, j] = distance + float(np.log(np.linalg.det(total)))
                     if owner:
                         agree = sum(p * near[j].get(who, 0.0) for who, p in owner.items())
@@ -280,8 +290,8 @@ def _ahead(state: State, t_s: float) -> State:
     return State(max(t_s, state.t_s), step @ state.mean, step @ state.cov @ step.T + noise)
 
 
-def _corrected(state: State, eye: Camera, hand: Seen) -> State:
-    pixel, jacobian, _ = _projected(eye, state.mean[:3])
+def _corrected(state: State, view: _View, hand: Seen) -> State:
+    pixel, jacobian, _ = view
     h = np.hstack([jacobian, np.zeros((2, 3))])
     s = h @ state.cov @ h.T + _pixel_sd(hand) ** 2 * np.eye(2)
     gain = np.linalg.solve(s, h @ state.cov).T
@@ -326,12 +336,19 @@ def _born(eye: Camera, hand: Seen, t_s: float, shoulders: Mapping[str, np.ndarra
     return State(t_s, np.concatenate([origin + along * ray, np.zeros(3)]), cov)
 
 
-def _projected(eye: Camera, point: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Pixel [2], its derivative by the point [2, 3], and the depth, metres."""
+def _projected(eye: Camera, states: Sequence[State]) -> list[_View]:
+    """Where a camera sees each state's hand."""
+    if not states:
+        return []
     step = 1e-4
-    points = np.vstack([point, point + step * np.eye(3)])
-    pixels, depth = eye.project(points)
-    return pixels[0], ((pixels[1:] - pixels[0]) / step).T, float(depth[0])
+    offsets = np.vstack([np.zeros(3), step * np.eye(3)])
+    points = np.stack([state.mean[:3] for state in states])[:, None] + offsets
+    pixels, depth = eye.project(points.reshape(-1, 3))
+    pixels, depth = pixels.reshape(-1, 4, 2), depth.reshape(-1, 4)
+    return [
+        _View(pixel[0], ((pixel[1:] - pixel[0]) / step).T, float(deep[0]))
+        for pixel, deep in zip(pixels, depth, strict=True)
+    ]
 
 
 def _near_shoulders(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -182,6 +182,20 @@ def _network(channels: int, out: int) -> torch.nn.Module:
     )  # fmt: skip
 
 
+def _folded(network: Any) -> torch.nn.Module:
+    """The network with each normalisation folded into the convolution before it: the same answers in fewer steps."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    layers: list[nn.Module] = []
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(cast("nn.Conv2d", layers[-1]), layer)
+        elif not isinstance(layer, nn.Dropout):
+            layers.append(layer)
+    return nn.Sequential(*layers).eval()
+
+
 def _run(network: Any, cuts: np.ndarray) -> np.ndarray:
     import torch
 
@@ -200,7 +214,7 @@ def _networks(weights: Path) -> tuple[Any, Any]:
         made = []
         for name, network in (("hand", hand_network()), ("facing", facing_network())):
             network.load_state_dict({key: value.float() for key, value in state[name].items()})
-            made.append(network.eval())
+            made.append(_folded(network.eval()))
     except Exception as error:  # whatever a broken file makes torch raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(weights, "", f"is not weights of the second look ({why})") from error
