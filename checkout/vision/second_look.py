@@ -32,7 +32,10 @@ FACING_ROOM = 0.15
 LEAST_FACING_PX = 12.0
 """Assumed: a facing that a camera sees smaller than this is not looked at."""
 HAND_SCORE = {"bias": 0.85, "first": 1.07, "second": 0.81}
+"""Measured (logistic fit to what the shipped YOLO took for hands in six validation recordings): log odds of a hand from
+those of YOLO's score ("first") and of the second look."""
 BOX_SHARE = 0.8
+"""Measured on the same: the share of the second look in a hand's box; 0.7 to 0.85 overlap the true boxes best."""
 CHANGES = ("none", "pick", "put_back")
 GREY = (114, 114, 114)
 Region = tuple[float, float, float, float]

@@ -37,14 +37,15 @@ WIDE_SIDE = 80
 """Cut-outs are kept this large, pixels, so that training can shift and scale them."""
 WIDE = WIDE_SIDE / SIDE
 VALIDATION_SHARE, FEWEST_FRAMES = 0.08, 8
+"""Assumed: so much of the frames and plans is only scored, and at least so many frames."""
 SAME_HAND_IOU = 0.2
 """Assumed: a proposed box that overlaps a true hand this much is that hand's."""
 ELSEWHERE = 3
 """Assumed: boxes of no hand for each picture, beside those that the detector wrongly proposes."""
 UNCHANGED = 5
 """Assumed: facings that nobody reached into, for each pair of pictures."""
-BATCH = 128
-LEARNING_RATE = 2e-3
+BATCH, LEARNING_RATE = 128, 2e-3
+"""Assumed: cut-outs a step, and AdamW's highest rate in a one-cycle schedule."""
 BOX_LOSS = 6.0
 """Assumed: weight of the box's error (smooth L1 over 0.05 sides) beside the two log losses."""
 Progress = Callable[[str, float], None]
