@@ -6,7 +6,7 @@ before it and one shortly after. Everything derives from (seed, number of the pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,13 +45,8 @@ class Glimpse(NamedTuple):
     reached: str
 
 
-def glimpses_of_plan(seed: int, number: int, each: Callable[[Glimpse], None]) -> None:
-    """Show all reaches of one plan to `each`, two cameras a reach."""
-    for glimpse in _glimpses(seed, number):
-        each(glimpse)
-
-
-def _glimpses(seed: int, number: int) -> Iterator[Glimpse]:
+def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:
+    """All reaches of one plan, each as two cameras see it."""
     from checkout.render.recordings import make_plot, mounted_views, place_all
 
     rng = np.random.default_rng([GLIMPSE_SEED, seed, number])

@@ -88,6 +88,9 @@ class Detector:
             not known here.
         imgsz: longer side of the picture given to the network, pixels.
 
+    Attributes:
+        shipped: whether no weights were named; the second look then helps to place hands.
+
     Raises:
         InputError: the file is missing, is not a model, needs a library that is not installed, is a pickle of more
             than a model, or has no class that can be used; or the map names a class that it does not have.

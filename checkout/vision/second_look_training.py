@@ -14,7 +14,6 @@ from checkout.output import check_free, new_file, new_folder
 from checkout.vision.detector import Detector, overlaps
 from checkout.vision.second_look import (
     CHANGES,
-    FACING_ROOM,
     SIDE,
     as_input,
     boxes_in,
@@ -275,8 +274,7 @@ def _cut_plan(folder: Path, seed: int, number: int) -> None:
     from checkout.render.glimpses import glimpses_of_plan
 
     rng = np.random.default_rng([seed, 12, number])
-    rows: list[Pairs] = []
-    glimpses_of_plan(seed, number, lambda glimpse: rows.extend(_cut_facings(glimpse, rng)))
+    rows = [pair for glimpse in glimpses_of_plan(seed, number) for pair in _cut_facings(glimpse, rng)]
     with new_folder(folder) as draft:
         for name, parts in zip(Pairs._fields, zip(*rows, strict=True), strict=True):
             np.save(draft / f"{name}.npy", np.stack(parts))
@@ -292,10 +290,9 @@ def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
     still = [f for f in free if f not in glimpse.change]
     reached = [f for f in still if f == glimpse.reached]
     others = [str(f) for f in rng.permutation(still)[:UNCHANGED]]
-    room = (WIDE - 1) / 2 * (1 + 2 * FACING_ROOM)
     for facing in dict.fromkeys([*moved, *reached, *others]):
         x1, y1, x2, y2 = regions[facing]
-        more_x, more_y = room * (x2 - x1) / (1 + 2 * FACING_ROOM), room * (y2 - y1) / (1 + 2 * FACING_ROOM)
+        more_x, more_y = 0.5 * (WIDE - 1) * (x2 - x1), 0.5 * (WIDE - 1) * (y2 - y1)
         wide = (x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y)
         gain = glimpse.change.get(facing, 0)
         name = "none" if not gain else "put_back" if gain > 0 else "pick"

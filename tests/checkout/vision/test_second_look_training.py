@@ -1,4 +1,4 @@
-"""Training of the second look on a handful of pictures: that it runs, what it is given, and that it can be resumed."""
+"""Training of the second look on a handful of pictures: that it runs, what it is given, and how that is varied."""
 
 from __future__ import annotations
 
