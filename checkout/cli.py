@@ -392,6 +392,9 @@ def train_second_look_command(
     plans: Annotated[
         int, typer.Option(min=2, help="Acted plans whose facings are seen before and after.")
     ] = 120,
+    grasps: Annotated[
+        int, typer.Option(min=2, help="Acted plans whose reaches are seen while the hand is at the item.")
+    ] = 400,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the cut-outs.")] = 14,
     seed: int = 1,
     real: Annotated[
@@ -401,14 +404,14 @@ def train_second_look_command(
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Train the small networks that look again at hands (is it full?) and at facings (what changed?)."""
+    """Train the small networks that look again: at hands (full?), facings (what changed?), reaches (whose, where?)."""
     from checkout.vision.second_look_training import train_second_look
 
     _writable(to_json, force=force)
     with progress_bar() as tell:
         scores = train_second_look(
-            out, frames=frames, plans=plans, epochs=epochs, seed=seed, real=tuple(real or ()), workers=workers,
-            force=force, progress=tell,
+            out, frames=frames, plans=plans, grasps=grasps, epochs=epochs, seed=seed, real=tuple(real or ()),
+            workers=workers, force=force, progress=tell,
         )  # fmt: skip
     if not write_json(scores, to_json, force=force):
         for name, score in scores.items():

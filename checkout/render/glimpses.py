@@ -1,13 +1,17 @@
-"""Facings before and after reaches: pairs of pictures of what a unit's going or coming looks like, and what does not.
+"""Reaches as mounted cameras see them: facings before and after, and whose arm it is.
 
-A recording's plan is acted out as for training frames; of each reach a mounted camera takes a picture shortly
-before it and one shortly after. Everything derives from (seed, number of the plan).
+A recording's plan is acted out as for training frames. Of each reach two cameras take a picture shortly before it and
+one shortly after, or one while the hand is at the item. Everything derives from (seed, number of the plan).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,8 +24,11 @@ from checkout.render.scene import HAND, Scene
 from checkout.render.script import Script
 from checkout.render.specs import RecordingSpec
 
-GLIMPSE_SEED = 2_000_003
-"""Keeps the plans apart from those of training frames and recordings."""
+if TYPE_CHECKING:
+    from checkout.render.recordings import Plot
+
+GLIMPSE_SEED, GRASP_SEED = 2_000_003, 3_000_017
+"""Keep the plans apart from those of training frames and recordings, and from each other's."""
 BEFORE_S, AFTER_S = (0.0, 1.0), (0.1, 1.5)
 """Assumed: a picture is taken so long before a reach begins, or after the hand has left."""
 
@@ -45,26 +52,98 @@ class Glimpse(NamedTuple):
     reached: str
 
 
-def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:
-    """All reaches of one plan, each as two cameras see it."""
-    from checkout.render.recordings import make_plot, mounted_views, place_all
+@dataclass(frozen=True)
+class Grasp:
+    """One camera's picture of a hand that is at an item.
 
-    rng = np.random.default_rng([GLIMPSE_SEED, seed, number])
+    Attributes:
+        image: uint8 [height, width, 3], BGR.
+        at_m: middle of the palm, [3], metres.
+        facing: where the item stands.
+        people: floor position of everybody inside, (x, y), metres, by name.
+        who: whose hand it is, one of them.
+        pictures: what the entry saw of each person, BGR; of some or all.
+    """
+
+    camera: Camera
+    planogram: Planogram
+    image: np.ndarray
+    at_m: np.ndarray
+    facing: str
+    people: Mapping[str, tuple[float, float]]
+    who: str
+    pictures: Mapping[str, np.ndarray]
+
+
+@contextmanager
+def _acted(
+    rng: np.random.Generator, people: Sequence[str], mix: Mapping[str, float]
+) -> Iterator[tuple[Plot, Scene]]:
+    """A plan with one of the groups of people, and its scene."""
+    from checkout.render.recordings import make_plot
+
     spec = RecordingSpec(
         id="glimpses",
         seed=int(rng.integers(2**32)),
-        people=tuple(ACTED_PEOPLE[int(rng.integers(len(ACTED_PEOPLE)))].split()),
+        people=tuple(people[int(rng.integers(len(people)))].split()),
         confusing=0.4,
-        mix={"touch": 6},
+        mix=dict(mix),
     )
     plot = make_plot(spec)
-    script = plot.script
-    builds = [p.build for p in script.people]
+    builds = [p.build for p in plot.script.people]
     scene = Scene(plot.products, plot.planogram, plot.units, builds, plot.looks, heights=plot.heights)
     try:
+        yield plot, scene
+    finally:
+        scene.close()
+
+
+def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
+    """All reaches of one plan with several people, each as two cameras see it while the hand is at the item."""
+    import cv2
+
+    from checkout.render.recordings import entries_of, mounted_views, place_all, take_entry_pictures
+
+    rng = np.random.default_rng([GRASP_SEED, seed, number])
+    several = [people for people in ACTED_PEOPLE if " " in people]
+    with _acted(rng, several, {"touch": 3, "neighbours": 3, "same_facing": 3}) as (plot, scene):
+        light_scene(scene, rng)
+        with TemporaryDirectory() as folder:
+            entries = take_entry_pictures(plot, scene, entries_of(plot.script), Path(folder))
+            pictures = {
+                e.person: np.asarray(cv2.imread(str(Path(folder) / e.picture), cv2.IMREAD_COLOR))
+                for e in entries
+                if e.picture
+            }
+        names = [f"p{i + 1}" for i in range(len(plot.script.people))]
+        for deed in plot.script.deeds:
+            t_s = float(rng.uniform(deed.marks[1] - 0.1, deed.marks[2] + 0.15))
+            poses = {name: plot.stage.pose(i, t_s) for i, name in enumerate(names)}
+            people = {name: pose.at_m for name, pose in poses.items() if pose is not None}
+            reaching = poses[names[deed.person]]
+            if reaching is None or len(people) < 2 or (palm := reaching.palm_m["right"]) is None:
+                continue
+            light_scene(scene, rng)
+            place_all(plot, scene, t_s)
+            for number_of_view, view in enumerate(mounted_views(rng, test=False)):
+                scene.set_view(view)
+                picture = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)[:, :, ::-1]
+                image = _compressed(np.ascontiguousarray(picture), rng)
+                camera = view.calibration(f"cam{number_of_view}", "", 1.0)
+                who = names[deed.person]
+                yield Grasp(camera, plot.planogram, image, np.array(palm), deed.facing, people, who, pictures)
+
+
+def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:
+    """All reaches of one plan, each as two cameras see it before and after."""
+    from checkout.render.recordings import mounted_views, place_all
+
+    rng = np.random.default_rng([GLIMPSE_SEED, seed, number])
+    with _acted(rng, ACTED_PEOPLE, {"touch": 6}) as (plot, scene):
+        script = plot.script
         for deed in script.deeds:
             times = deed.marks[0] - rng.uniform(*BEFORE_S), deed.marks[3] + rng.uniform(*AFTER_S)
-            times = max(0.0, float(times[0])), min(spec.duration_s, float(times[1]))
+            times = max(0.0, float(times[0])), min(script.duration_s, float(times[1]))
             views = mounted_views(rng, test=False)
             sensors = [Sensor.draw(rng, wide=True) for _ in views]
             light_scene(scene, rng)
@@ -83,8 +162,6 @@ def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:
                 calibrated = view.calibration(f"cam{camera}", "", 1.0)
                 before, after = pictures[camera]
                 yield Glimpse(calibrated, plot.planogram, before, after, boxes, change, deed.facing)
-    finally:
-        scene.close()
 
 
 def _change(script: Script, before_s: float, after_s: float) -> dict[str, int]:

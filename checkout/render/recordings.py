@@ -202,7 +202,7 @@ def _write(plot: Plot, out: Path, force: bool, video: bool, progress: Progress |
             plot.planogram.save(draft / "planogram.yaml")
             truth.save(draft / "truth.json")
             cameras: tuple[Camera, ...] = ()
-            entries = _entries(script)
+            entries = entries_of(script)
             if video:
                 cameras = tuple(
                     v.calibration(f"cam{i}", f"cam{i}.mp4", spec.fps) for i, v in enumerate(views)
@@ -298,7 +298,8 @@ def mounted_views(rng: np.random.Generator, test: bool) -> list[View]:
     return found
 
 
-def _entries(script: Script) -> tuple[Entry, ...]:
+def entries_of(script: Script) -> tuple[Entry, ...]:
+    """The entry scan of everybody in a plan."""
     return tuple(
         Entry(p.account, max(0.0, walk[0][0]), (walk[0][1], walk[0][2]), f"p{i + 1}", p.role)
         for i, (p, walk) in enumerate(zip(script.people, script.walks, strict=True))

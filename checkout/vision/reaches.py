@@ -16,6 +16,7 @@ from checkout.catalog import Planogram
 from checkout.events import ShelfMoment
 from checkout.vision.hands import HandTrack, State, smoothed
 from checkout.vision.shelf_moments import Sign
+from checkout.vision.tracks import STANCE_FLOOR
 
 NEAR_M = 0.14
 """Assumed: a hand closer than this to the shelf's front is at the shelf."""
@@ -37,22 +38,23 @@ HEIGHT_SD_M = 0.07
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": -0.37,
+    "bias": -1.29,
     "change": 0.38,
-    "holds_on": -1.42,
-    "two_cameras": 1.29,
-    "deep": -10.16,
-    "stay": 0.68,
-    "holding": 0.45,
-    "items": 0.24,
-    "direction": 0.25,
-    "place": 1.24,
+    "holds_on": -0.55,
+    "two_cameras": 1.58,
+    "deep": -5.02,
+    "stay": 0.64,
+    "holding": 0.48,
+    "items": 0.34,
+    "direction": 0.31,
+    "place": 1.33,
+    "seen_at": 0.3,
 }
-"""Measured (softmax fit to 333 reaches of twelve validation recordings, with the shipped networks; reaches that saw
-the act of another one again were left out): log odds of a pick or put-back against a touch ("bias"; "change" of the
-facing; a hand that "holds_on" to an item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the
-logarithm of its "stay"), of a pick against a put-back ("holding" after against before, as log odds; "items" that a
-camera misses; "direction" of the facing's change), and the power of where the hand was ("place")."""
+"""Measured (`benchmarks.fit_vision`: softmax fit to 369 reaches of twelve validation recordings, with the shipped
+networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
+item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
+against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
+facing's change), and the powers of where the hand was ("place") and of where the second look sees it ("seen_at")."""
 DEEP_M, DEEPEST_M = 0.12, 0.4
 """Assumed: a hand rarely reaches deeper than the first; what seems deeper is a hand that one camera misplaces."""
 STAY_S = 0.2
@@ -64,6 +66,11 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second. None of the 553 reaches of the validation recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
+OWNER_TRUST, ARM_TRUST = 0.05, 0.15
+"""Measured (`benchmarks.fit_vision`: softmax fit to 209 reaches of those recordings): powers of what the hand's own
+track says of its person, and of what the arm does, beside where people stand."""
+LEAST_OWNER = 1e-3
+"""Assumed: no track is surer than this whose hand it is not."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
@@ -135,8 +142,11 @@ class Reach:
         at_m: where it was then, [3].
         facing: probability of each facing.
         held_before, held_after: score 0-1 that the hand held an item; NaN where it was not seen.
-        person: probability of each person.
+        owner: probability of each person by whose shoulder the hand stayed near.
         signs: what each camera says of how each facing that the hand may have reached into changed.
+        standing: how well each person stood for it, see `tracks.stance`.
+        arm: log probability of each person by how the arm looks, summed over cameras; empty where none was seen.
+        place: the same of each facing that the hand may be at.
     """
 
     t_start_s: float
@@ -146,9 +156,12 @@ class Reach:
     facing: dict[str, float]
     held_before: float
     held_after: float
-    person: dict[str, float]
+    owner: dict[str, float]
     cameras: tuple[str, ...]
     signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)
+    standing: Mapping[str, float] = field(default_factory=dict)
+    arm: Mapping[str, float] = field(default_factory=dict)
+    place: Mapping[str, float] = field(default_factory=dict)
 
 
 class ReachFinder:
@@ -259,7 +272,8 @@ def moments_of(reaches: Sequence[Reach], shopper_of: Mapping[str, str]) -> list[
 def _same(a: Reach, b: Reach) -> bool:
     apart = 0.5 * abs(a.t_start_s + a.t_end_s - b.t_start_s - b.t_end_s)
     agree = sum(min(p, b.facing.get(f, 0.0)) for f, p in a.facing.items())
-    person = sum(p * b.person.get(who, 0.0) for who, p in a.person.items()) if a.person else 1.0
+    one, other = person_of(a), person_of(b)
+    person = sum(p * other.get(who, 0.0) for who, p in one.items()) if one else 1.0
     return apart <= SAME_REACH_S and agree > 0.3 and person > 0.5
 
 
@@ -270,10 +284,24 @@ def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
         facing[name] = facing.get(name, 0.0) + probability
         action[did] += probability
     shopper: dict[str, float] = {}
-    for person, share in reach.person.items():
+    for person, share in person_of(reach).items():
         who = shopper_of[person]
         shopper[who] = shopper.get(who, 0.0) + share
     return ShelfMoment(reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper)
+
+
+def person_of(reach: Reach) -> dict[str, float]:
+    """Probability of each person that a reach was theirs; empty when nobody is known."""
+    if not reach.standing:
+        return reach.owner
+    weight = {
+        who: reach.owner.get(who, LEAST_OWNER) ** OWNER_TRUST
+        * (standing + STANCE_FLOOR)
+        * float(np.exp(ARM_TRUST * reach.arm.get(who, 0.0)))
+        for who, standing in reach.standing.items()
+    }
+    total = sum(weight.values())
+    return {who: w / total for who, w in weight.items()}
 
 
 def explanations(reach: Reach, weights: Mapping[str, float] = WEIGHTS) -> dict[tuple[str, str], float]:
@@ -307,6 +335,8 @@ def _scores(reach: Reach, facing: str, probability: float, weights: Mapping[str,
     happened += weights["deep"] * float(np.clip(reach.depth_m - DEEP_M, 0, DEEPEST_M))
     happened += weights["stay"] * float(np.log(reach.t_end_s - reach.t_start_s + STAY_S))
     place = weights["place"] * float(np.log(probability))
+    if reach.place:
+        place += weights["seen_at"] * reach.place.get(facing, min(reach.place.values()))
     return {
         "pick": place + happened + toward_pick,
         "put_back": place + happened - toward_pick,

@@ -1,8 +1,9 @@
-"""A second, closer look at single places: does this hand hold something, did this facing change?
+"""A second, closer look at single places: does this hand hold something, did this facing change, who reaches where?
 
-YOLO sees a whole picture at once and says where hands and items are. Two small networks look again at cut-outs
+YOLO sees a whole picture at once and says where hands and items are. Four small networks look again at cut-outs
 in the picture's own resolution. One sees a hand: whether it is one, where its box ends, and whether it holds an
-item. The other sees a facing before and after a reach: whether a unit went, came, or neither.
+item. One sees a facing before and after a reach: whether a unit went, came, or neither. Two see an arm that reaches:
+whose it is, and into which facing (`reach_looks`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from checkout.catalog import Planogram
 from checkout.errors import InputError
 from checkout.recording import Camera
 from checkout.vision.detector import CLASSES, Detections
+from checkout.vision.reach_looks import ARM_SIDE, Space, Window, arm_input, place_input, reach_network
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +58,7 @@ class HandLooks(NamedTuple):
 
 
 class SecondLook:
-    """The two networks, ready to look.
+    """The four networks, ready to look.
 
     Args:
         weights: written by `checkout train-second-look`; None for the shipped ones.
@@ -66,23 +68,44 @@ class SecondLook:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._hand, self._facing = _networks(weights or SHIPPED)
+        self._hand, self._facing, self._arm, self._place = _networks(weights or SHIPPED)
 
     def hands(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> HandLooks:
         """Look at boxes, pixels [n, 4], of a picture, uint8 [height, width, 3], BGR."""
         if not len(boxes_xyxy):
             return HandLooks(np.zeros(0), np.zeros(0), np.zeros((0, 4), np.float32))
         windows = hand_windows(boxes_xyxy)
-        said = _run(self._hand, np.stack([cut_square(image, window) for window in windows]))
+        said = _run(self._hand, as_input(np.stack([cut_square(image, window) for window in windows])))
         return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
 
     def facings(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Probability of each of `CHANGES` [n, 3] from cut-outs before and after, uint8 [n, SIDE, SIDE, 3]."""
         if not len(before):
             return np.zeros((0, len(CHANGES)))
-        said = _run(self._facing, np.concatenate([before, after], axis=3))
+        said = _run(self._facing, as_input(np.concatenate([before, after], axis=3)))
         weight = np.exp(said - said.max(axis=1, keepdims=True))
         return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+    def arms(
+        self,
+        image: np.ndarray,
+        window: Window,
+        outlines: Sequence[np.ndarray],
+        palettes: Sequence[np.ndarray | None],
+    ) -> np.ndarray:
+        """Log probability of each person [people] that the arm at the middle of a window of a picture is theirs.
+
+        Args:
+            image: uint8 [height, width, 3], BGR.
+            outlines, palettes: of each person who may be the one, as in `reach_looks.arm_input`.
+        """
+        cut = cut_square(image, window, ARM_SIDE)
+        return _likelier(self._arm, arm_input(cut, window, outlines, palettes))
+
+    def places(self, image: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
+        """Log probability of each of some facings [facings] that the hand at the middle of a window is at it."""
+        cut = cut_square(image, window, ARM_SIDE)
+        return _likelier(self._place, place_input(cut, window, spaces))
 
 
 def refined(found: Detections, looks: HandLooks) -> Detections:
@@ -199,15 +222,23 @@ def _folded(network: Any) -> torch.nn.Module:
     return nn.Sequential(*layers).eval()
 
 
-def _run(network: Any, cuts: np.ndarray) -> np.ndarray:
+def _likelier(network: Any, seen: np.ndarray) -> np.ndarray:
+    """Log probability of each candidate of a reach, from what the network sees of each."""
+    import torch
+
+    said = _run(network, torch.from_numpy(seen))[:, 0]
+    return np.asarray(said - np.logaddexp.reduce(said))
+
+
+def _run(network: Any, seen: torch.Tensor) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        return np.asarray(network(as_input(cuts)).numpy(), float)
+        return np.asarray(network(seen).numpy(), float)
 
 
 @cache
-def _networks(weights: Path) -> tuple[Any, Any]:
+def _networks(weights: Path) -> tuple[Any, ...]:
     import torch
 
     if not weights.exists():
@@ -215,13 +246,18 @@ def _networks(weights: Path) -> tuple[Any, Any]:
     try:
         state: Mapping[str, Any] = torch.load(weights, map_location="cpu", weights_only=True)
         made = []
-        for name, network in (("hand", hand_network()), ("facing", facing_network())):
+        for name, network in (
+            ("hand", hand_network()),
+            ("facing", facing_network()),
+            ("arm", reach_network()),
+            ("place", reach_network()),
+        ):
             network.load_state_dict({key: value.float() for key, value in state[name].items()})
             made.append(_folded(network.eval()))
     except Exception as error:  # whatever a broken file makes torch raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(weights, "", f"is not weights of the second look ({why})") from error
-    return made[0], made[1]
+    return tuple(made)
 
 
 def _cut(image: np.ndarray, region: Region, side: int) -> np.ndarray:

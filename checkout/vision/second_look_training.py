@@ -1,4 +1,4 @@
-"""Trains the second look: hands cut from training frames, facings cut from before and after reaches."""
+"""Trains the second look: hands cut from training frames, facings and arms cut from acted reaches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from checkout.output import check_free, new_file, new_folder
+from checkout.recording import Camera
+from checkout.vision.clothes import BINS, palette_of
 from checkout.vision.detector import Detector, overlaps
+from checkout.vision.reach_looks import (
+    ARM_SIDE,
+    MOST_FACINGS,
+    MOST_PEOPLE,
+    PLACE_ROOM_M,
+    ROOM_M,
+    Window,
+    arm_input,
+    outline,
+    place_input,
+    reach_network,
+    space_of,
+    window_at,
+)
 from checkout.vision.second_look import (
     CHANGES,
     SIDE,
@@ -25,11 +41,13 @@ from checkout.vision.second_look import (
     hand_windows,
     placed_in,
 )
+from checkout.vision.tracks import STANCE_FLOOR, stance
 
 if TYPE_CHECKING:
     import torch
 
-    from checkout.render.glimpses import Glimpse
+    from checkout.catalog import Facing
+    from checkout.render.glimpses import Glimpse, Grasp
     from checkout.vision.training_data import Boxed
 
 WIDE_SIDE = 80
@@ -47,6 +65,21 @@ BATCH, LEARNING_RATE = 128, 2e-3
 """Assumed: cut-outs a step, and AdamW's highest rate in a one-cycle schedule."""
 BOX_LOSS = 6.0
 """Assumed: weight of the box's error (smooth L1 over 0.05 sides) beside the two log losses."""
+WIDE_REACH_SIDE = 112
+"""As `WIDE_SIDE`, of the cut-outs of reaches."""
+REACHES = 24
+"""Assumed: reaches a step; each is shown once for everybody there, or for each facing."""
+PLACES_EACH = 4
+"""Assumed: so many facings are shown of a reach in training, the right one among them."""
+REACH_SHIFT, REACH_SCALE = 0.24, 0.3
+"""Assumed: how far, in sides, and how much, as a logarithm, cut-outs of reaches are shifted and scaled in all."""
+LEAN_M = {"reaching": 0.12, "other": 0.04}
+PLACE_SD_M, LOST_SHARE, LOST_SD_M = (0.085, 0.055), 0.06, 0.3
+"""Measured on the validation recordings, for 234 people who reached and 417 others near the shelf: who reaches leans,
+and is seen this much nearer to the shelf than they stand; with these standard deviations along and across it; and a few
+are farther off (their standard deviation is assumed)."""
+UNKNOWN_COLOURS = 0.15
+"""Assumed: share of reaches that are shown without anybody's colours, and of people shown without theirs."""
 Progress = Callable[[str, float], None]
 
 
@@ -76,11 +109,36 @@ class Pairs(NamedTuple):
     change: np.ndarray
 
 
+class Reaches(NamedTuple):
+    """Cut-outs of hands that are at an item, who stood where, and the facings around.
+
+    Attributes:
+        arms, places: uint8 [n, WIDE_REACH_SIDE, WIDE_REACH_SIDE, 3], BGR: the arm, and closer the hand.
+        arm_windows, place_windows: middle x, middle y and side, pixels, of the part of it that a network is to see,
+            [n, 3].
+        cameras: matrix, rotation, translation and distortion of the camera, and its picture's size, [n, 28].
+        people: floor places, metres, first of whose arm it is; NaN after the last, [n, MOST_PEOPLE, 2].
+        palettes: colours of each of them; NaN where nobody knows, [n, MOST_PEOPLE, colours].
+        facings: least and largest corner and the way out of the shelf of the facing that the hand is at and of those
+            around; NaN after the last, [n, MOST_FACINGS, 8].
+    """
+
+    arms: np.ndarray
+    arm_windows: np.ndarray
+    places: np.ndarray
+    place_windows: np.ndarray
+    cameras: np.ndarray
+    people: np.ndarray
+    palettes: np.ndarray
+    facings: np.ndarray
+
+
 def train_second_look(
     out: Path,
     *,
     frames: int = 3000,
     plans: int = 120,
+    grasps: int = 400,
     epochs: int = 14,
     seed: int = 1,
     real: Sequence[Path] = (),
@@ -88,13 +146,14 @@ def train_second_look(
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """Train both networks, write their weights to `out`; returns their scores on pictures never trained on.
+    """Train the networks, write their weights to `out`; returns their scores on pictures never trained on.
 
     What is rendered lies in `OUT.work` and is used again.
 
     Args:
         frames: rendered frames that hands are cut from.
         plans: acted plans whose reaches are looked at before and after.
+        grasps: acted plans whose reaches are looked at while the hand is at the item.
         real: folders of real boxed hands (Pascal VOC), beside the rendered ones.
 
     Raises:
@@ -107,13 +166,23 @@ def train_second_look(
     work = out.with_suffix(".work")
     hands = _hands(work, frames, seed, real, workers, tell)
     pairs = _pairs(work, plans, seed, workers, tell)
-    torch.manual_seed(seed)
+    reaches = _reaches(work, grasps, seed, workers, tell)
     started = time.monotonic()
-    hand_net, hand_scores = _train_hands(hands["train"], hands["val"], epochs, tell)
-    facing_net, facing_scores = _train_facings(pairs["train"], pairs["val"], epochs, tell)
-    scores = {**hand_scores, **facing_scores, "training_minutes": (time.monotonic() - started) / 60}
+    scores: dict[str, float] = {}
+    networks = {}
+    trainings: dict[str, Callable[[], tuple[torch.nn.Module, dict[str, float]]]] = {
+        "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, tell),
+        "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, tell),
+        "arm": lambda: _train_reaches("arm", reaches["train"], reaches["val"], epochs, seed, tell),
+        "place": lambda: _train_reaches("place", reaches["train"], reaches["val"], epochs, seed, tell),
+    }
+    for name, training in trainings.items():
+        torch.manual_seed(seed)
+        networks[name], said = training()
+        scores.update(said)
+    scores["training_minutes"] = (time.monotonic() - started) / 60
     with new_file(out, force=force) as draft:
-        torch.save({"hand": _halved(hand_net), "facing": _halved(facing_net)}, draft)
+        torch.save({name: _halved(network) for name, network in networks.items()}, draft)
     (work / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores
 
@@ -254,30 +323,18 @@ def _train_hands(
 
 
 def _pairs(work: Path, plans: int, seed: int, workers: int, tell: Progress) -> dict[str, Pairs]:
-    from joblib import Parallel, delayed
-
-    folder = work / f"glimpses-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    todo = [n for n in range(plans) if not (folder / f"{n:04d}").is_dir()]
-    runner = Parallel(n_jobs=workers, return_as="generator_unordered")
-    for done, _ in enumerate(runner(delayed(_cut_plan)(folder / f"{n:04d}", seed, n) for n in todo), 1):
-        tell("rendering reaches", done / len(todo))
-    last = plans - max(1, int(plans * VALIDATION_SHARE))
-    return {
-        "train": _loaded([folder / f"{n:04d}" for n in range(last)]),
-        "val": _loaded([folder / f"{n:04d}" for n in range(last, plans)]),
-    }
+    parts = _of_plans(
+        work / f"glimpses-{seed}", _facings_of_plan, plans, seed, workers, "rendering reaches", tell
+    )
+    return {split: Pairs(**columns) for split, columns in parts.items()}
 
 
-def _cut_plan(folder: Path, seed: int, number: int) -> None:
-    """Render one plan's reaches and keep the facings' cut-outs."""
+def _facings_of_plan(seed: int, number: int) -> Iterator[Pairs]:
     from checkout.render.glimpses import glimpses_of_plan
 
     rng = np.random.default_rng([seed, 12, number])
-    rows = [pair for glimpse in glimpses_of_plan(seed, number) for pair in _cut_facings(glimpse, rng)]
-    with new_folder(folder) as draft:
-        for name, parts in zip(Pairs._fields, zip(*rows, strict=True), strict=True):
-            np.save(draft / f"{name}.npy", np.stack(parts))
+    for glimpse in glimpses_of_plan(seed, number):
+        yield from _cut_facings(glimpse, rng)
 
 
 def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
@@ -298,10 +355,6 @@ def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
         name = "none" if not gain else "put_back" if gain > 0 else "pick"
         before, after = (cut_region(image, wide, WIDE_SIDE) for image in (glimpse.before, glimpse.after))
         yield Pairs(before, after, np.array(CHANGES.index(name)))
-
-
-def _loaded(folders: Sequence[Path]) -> Pairs:
-    return Pairs(*(np.concatenate([np.load(f / f"{name}.npy") for f in folders]) for name in Pairs._fields))
 
 
 def _train_facings(
@@ -339,7 +392,238 @@ def _train_facings(
     }
 
 
-# ---- both --------------------------------------------------------------------------------------
+# ---- reaches -----------------------------------------------------------------------------------
+
+
+def _reaches(work: Path, plans: int, seed: int, workers: int, tell: Progress) -> dict[str, Reaches]:
+    parts = _of_plans(
+        work / f"grasps-{seed}", _grasps_of_plan, plans, seed, workers, "rendering grasps", tell
+    )
+    return {split: Reaches(**columns) for split, columns in parts.items()}
+
+
+def _grasps_of_plan(seed: int, number: int) -> Iterator[Reaches]:
+    from checkout.render.glimpses import grasps_of_plan
+
+    for grasp in grasps_of_plan(seed, number):
+        if (cut := _cut_grasp(grasp)) is not None:
+            yield cut
+
+
+def _cut_grasp(grasp: Grasp) -> Reaches | None:
+    """The reach of one picture; None where the hand is not in it."""
+    windows = [window_at(grasp.camera, grasp.at_m, room_m) for room_m in (ROOM_M, PLACE_ROOM_M)]
+    if windows[0] is None or windows[1] is None:
+        return None
+    wide = [(w.x, w.y, w.side * WIDE_REACH_SIDE / ARM_SIDE) for w in windows if w is not None]
+    cuts = [cut_square(grasp.image, window, WIDE_REACH_SIDE) for window in wide]
+    people = np.full((MOST_PEOPLE, 2), np.nan)
+    palettes = np.full((MOST_PEOPLE, int(np.prod(BINS))), np.nan, np.float16)
+    for row, name in enumerate([grasp.who, *(p for p in grasp.people if p != grasp.who)][:MOST_PEOPLE]):
+        people[row] = grasp.people[name]
+        if name in grasp.pictures:
+            palettes[row] = palette_of(grasp.pictures[name])
+    facings = np.full((MOST_FACINGS, 8), np.nan)
+    around = sorted(grasp.planogram.values(), key=lambda f: (f.facing != grasp.facing, _apart(f, grasp.at_m)))
+    for row, facing in enumerate(around[:MOST_FACINGS]):
+        facings[row] = [*(facing.box_min_m or ()), *(facing.box_max_m or ()), *facing.front]
+    return Reaches(
+        cuts[0],
+        np.array(windows[0]),
+        cuts[1],
+        np.array(windows[1]),
+        _camera_row(grasp.camera),
+        people,
+        palettes,
+        facings,
+    )
+
+
+def _apart(facing: Facing, at_m: np.ndarray) -> float:
+    """How far a facing's box is from a place, metres."""
+    low, high = np.array(facing.box_min_m), np.array(facing.box_max_m)
+    return float(np.linalg.norm(np.maximum(np.maximum(low - at_m, at_m - high), 0.0)))
+
+
+def _camera_row(camera: Camera) -> np.ndarray:
+    """A camera's calibration and its picture's size as numbers, [28]."""
+    assert camera.matrix is not None
+    parts = camera.matrix, camera.rotation, camera.translation_m, camera.distortion
+    return np.concatenate([*(np.ravel(part) for part in parts), [camera.width, camera.height]])
+
+
+def _camera_of(row: np.ndarray) -> Camera:
+    """The inverse of `_camera_row`."""
+    size = int(row[26]), int(row[27])
+    return Camera("", "", 1.0, *size, row[:9].reshape(3, 3), row[21:26], row[9:18].reshape(3, 3), row[18:21])
+
+
+class Shown(NamedTuple):
+    """One reach as a network sees it, the right candidate first.
+
+    Attributes:
+        seen: float32 [candidates, channels, side, side].
+        known: log weight of each candidate without the picture, to which the network adds, [candidates].
+    """
+
+    seen: np.ndarray
+    known: np.ndarray
+
+
+def _arm_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) -> Shown:
+    """What the network of arms sees: everybody where a tracker would have them, and what that says of whose it is.
+
+    With a generator, some are without their colours, and the picture is varied.
+    """
+    there = ~np.isnan(reaches.people[row, :, 0])
+    people, palettes = reaches.people[row][there], reaches.palettes[row][there]
+    hidden = np.isnan(palettes[:, 0])
+    facing = reaches.facings[row, 0]
+    low, high, outward = facing[:2], facing[3:5], facing[6:]
+    people = _tracked(people, outward, rng or np.random.default_rng(row))
+    if rng is not None:
+        hidden |= (rng.uniform(size=len(hidden)) < UNKNOWN_COLOURS) | (rng.uniform() < UNKNOWN_COLOURS)
+    cut, window = _part(reaches.arms[row], reaches.arm_windows[row], rng)
+    camera = _camera_of(reaches.cameras[row])
+    colours = [
+        None if unknown else palette.astype(float) for unknown, palette in zip(hidden, palettes, strict=True)
+    ]
+    front = 0.5 * (low + high) + 0.5 * outward * np.abs(outward @ (high - low))
+    known = np.log([stance(front - at, outward) + STANCE_FLOOR for at in people])
+    seen = arm_input(cut, window, [outline(camera, at) for at in people], colours)
+    return Shown(_lit(seen, rng), known)
+
+
+def _tracked(people: np.ndarray, outward: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Where a tracker would have people, [n, 2], of whom the first reaches into a shelf with this way out."""
+    lean = np.array([LEAN_M["reaching"], *[LEAN_M["other"]] * (len(people) - 1)])
+    along = np.array([-outward[1], outward[0]])
+    off = rng.normal(0, 1, people.shape)
+    shift = (
+        off[:, :1] * PLACE_SD_M[0] * along + off[:, 1:] * PLACE_SD_M[1] * outward - lean[:, None] * outward
+    )
+    lost = rng.uniform(size=(len(people), 1)) < LOST_SHARE
+    return np.asarray(people + shift + lost * rng.normal(0, LOST_SD_M, people.shape))
+
+
+def _place_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) -> Shown:
+    """What the network of places sees: the facings there; varied likewise."""
+    facings = reaches.facings[row][~np.isnan(reaches.facings[row, :, 0])]
+    if rng is not None:
+        others = 1 + rng.permutation(len(facings) - 1)[: PLACES_EACH - 1]
+        facings = facings[[0, *others]]
+    cut, window = _part(reaches.places[row], reaches.place_windows[row], rng)
+    camera = _camera_of(reaches.cameras[row])
+    seen = place_input(cut, window, [space_of(camera, f[:6].reshape(2, 3), f[6:]) for f in facings])
+    return Shown(_lit(seen, rng), np.zeros(len(facings)))
+
+
+def _part(wide: np.ndarray, window: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, Window]:
+    """The part of a wide cut-out that a network sees, and its window; with a generator shifted and scaled."""
+    x, y, side = window.tolist()
+    scale, shift = 1.0, np.zeros(2)
+    if rng is not None:
+        scale = float(np.exp(rng.uniform(-0.5, 0.5) * REACH_SCALE))
+        shift = rng.uniform(-0.5, 0.5, 2) * REACH_SHIFT
+    at = 0.5 * WIDE_REACH_SIDE + shift * ARM_SIDE
+    cut = cut_square(wide, (at[0], at[1], scale * ARM_SIDE), ARM_SIDE)
+    return cut, Window(x + shift[0] * side, y + shift[1] * side, scale * side)
+
+
+def _lit(seen: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """What a network sees, with a generator mirrored or not, in another light and with noise."""
+    if rng is None:
+        return seen
+    if rng.uniform() < 0.5:
+        seen = np.ascontiguousarray(seen[..., ::-1])
+    colours = seen[:1, :3] * (1 + rng.uniform(-0.15, 0.15, (1, 3, 1, 1))) + rng.uniform(-0.12, 0.12)
+    seen[:, :3] = colours + rng.normal(0, 0.02, colours.shape)
+    return seen
+
+
+def _train_reaches(
+    name: str, train: Reaches, val: Reaches, epochs: int, seed: int, tell: Progress
+) -> tuple[torch.nn.Module, dict[str, float]]:
+    """Train the network that says whose an arm is ("arm"), or which facing a hand is at ("place")."""
+    import torch
+    from torch.nn import functional
+
+    shown = {"arm": _arm_shown, "place": _place_shown}[name]
+    rng = np.random.default_rng([seed, 13])
+
+    def loss(network: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        seen, known = zip(*(shown(train, row, rng) for row in rows.tolist()), strict=True)
+        counts = [len(candidates) for candidates in seen]
+        said = network(torch.from_numpy(np.concatenate(seen)))[:, 0]
+        said = said + torch.from_numpy(np.concatenate(known)).float()
+        return functional.cross_entropy(_by_reach(said, counts), torch.zeros(len(rows), dtype=torch.long))
+
+    network = reach_network()
+    _fit(network, loss, len(train.cameras), epochs, lambda done: tell(f"training on {name}s", done), REACHES)
+    right, logs = [], []
+    with torch.inference_mode():
+        for row in range(len(val.cameras)):
+            reach = shown(val, row, None)
+            said = network(torch.from_numpy(reach.seen))[:, 0] + torch.from_numpy(reach.known)
+            said = said.log_softmax(0)
+            right.append(int(said.argmax()) == 0)
+            logs.append(float(said[0]))
+    return network, {
+        f"{name}s": len(train.cameras),
+        f"{name}_right": float(np.mean(right)),
+        f"{name}_log_loss": float(-np.mean(logs)),
+    }
+
+
+def _by_reach(said: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Log weights of the candidates of each reach, [reaches, most candidates], from all of them in a row."""
+    import torch
+
+    padded = torch.full((len(counts), max(counts)), -1e4)
+    for row, part in enumerate(said.split(list(counts))):
+        padded[row, : len(part)] = part
+    return padded
+
+
+# ---- all ---------------------------------------------------------------------------------------
+
+
+def _of_plans(
+    folder: Path,
+    rows_of: Callable[[int, int], Iterator[NamedTuple]],
+    plans: int,
+    seed: int,
+    workers: int,
+    doing: str,
+    tell: Progress,
+) -> dict[str, dict[str, np.ndarray]]:
+    """What is cut out of acted plans, column by column; plans that lie in the folder already are read from it."""
+    from joblib import Parallel, delayed
+
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [n for n in range(plans) if not (folder / f"{n:04d}").is_dir()]
+    runner = Parallel(n_jobs=workers, return_as="generator_unordered")
+    jobs = runner(delayed(_keep_plan)(folder / f"{n:04d}", rows_of, seed, n) for n in todo)
+    for done, _ in enumerate(jobs, 1):
+        tell(doing, done / len(todo))
+    last = plans - max(1, int(plans * VALIDATION_SHARE))
+    return {"train": _loaded(folder, range(last)), "val": _loaded(folder, range(last, plans))}
+
+
+def _keep_plan(
+    folder: Path, rows_of: Callable[[int, int], Iterator[NamedTuple]], seed: int, number: int
+) -> None:
+    """Render one plan and keep what is cut out of it, one file a column; none where nothing was seen."""
+    rows = list(rows_of(seed, number))
+    with new_folder(folder) as draft:
+        for column in rows[0]._fields if rows else ():
+            np.save(draft / f"{column}.npy", np.stack([getattr(row, column) for row in rows]))
+
+
+def _loaded(folder: Path, plans: range) -> dict[str, np.ndarray]:
+    files = [file for n in plans for file in (folder / f"{n:04d}").glob("*.npy")]
+    columns = {file.stem for file in files}
+    return {c: np.concatenate([np.load(file) for file in files if file.stem == c]) for c in columns}
 
 
 def _fit(
@@ -348,17 +632,18 @@ def _fit(
     rows: int,
     epochs: int,
     tell: Callable[[float], None],
+    batch: int = BATCH,
 ) -> None:
     import torch
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    steps = max(1, rows // BATCH)
+    steps = max(1, rows // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * steps + 1)
     network.train()
     for epoch in range(epochs):
         order = torch.randperm(rows)
         for step in range(steps):
-            error = loss(network, order[step * BATCH : (step + 1) * BATCH])
+            error = loss(network, order[step * batch : (step + 1) * batch])
             optimizer.zero_grad()
             error.backward()
             optimizer.step()

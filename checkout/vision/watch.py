@@ -6,11 +6,12 @@ video's length where only receipts are wanted: of sightings and places only thos
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,38 +19,37 @@ import pandas as pd
 from checkout.events import ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
+from checkout.vision.clothes import palette_of
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
 from checkout.vision.plain_video import PlainVideo
+from checkout.vision.reach_looks import MOST_FACINGS, ReachLooks, Standing, together
 from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
 from checkout.vision.second_look import Region, SecondLook, facing_spaces, refined
 from checkout.vision.shelf_moments import HoldingJudge, Looks, facing_regions, holding_score
 from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
-    STANCE_FLOOR,
     BoxTracker,
     HandSighting,
     PersonSighting,
     Place,
     stance,
 )
-from checkout.vision.video import frames_in_time_order, probe, read_frames
+from checkout.vision.video import ahead, frames_in_time_order, probe, read_frames
 
 LEAST_FACING = 0.003
 """Assumed: a facing less likely than this to have been reached into is not looked at for changes."""
 AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
-OWNER_TRUST = 0.5
-"""Assumed: power of what the hand's own track says of its person, beside where people stand."""
+NOTICED_AHEAD = 4
+"""Assumed: the network is at most so many frames ahead of what is made of them."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
 """Assumed: what was seen this long before and after an event may be asked for."""
 DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
 Progress = Callable[[str, float], None]
-Standing = tuple[float, Mapping[str, tuple[float, float]]]
-"""A time, seconds, and where each person stood then: floor (x, y), metres."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Sight:
         frames: frames read, of all cameras.
         network_frames: frames that the network looked at.
         people: the box that each person was given in each frame, where one was.
+        reaches: what the moments were made of, where they were to be kept.
     """
 
     sightings: tuple[HandSighting, ...]
@@ -73,6 +74,7 @@ class Sight:
     network_frames: int
     warnings: tuple[str, ...]
     people: tuple[PersonSighting, ...] = ()
+    reaches: tuple[Reach, ...] = ()
 
 
 class _Timed(Protocol):
@@ -257,9 +259,8 @@ def watch_recording(
         f"camera {c.camera} is not calibrated and was left out" for c in recording.cameras if not c.calibrated
     ]
     facings = Front.of(recording.planogram)
-    shoppers = ShopperTracker(
-        recording.entries, cameras, facings.middle, facings.outward, recording.entry_pictures()
-    )
+    pictures = recording.entry_pictures()
+    shoppers = ShopperTracker(recording.entries, cameras, facings.middle, facings.outward, pictures)
     if not recording.entries:
         warnings.append("recording.yaml has no entries: hands cannot be given to shoppers")
     regions = {c.camera: facing_regions(recording.planogram, c) for c in cameras}
@@ -273,6 +274,8 @@ def watch_recording(
     looks = {
         c.camera: Looks(regions[c.camera], facing_spaces(recording.planogram, c), second) for c in cameras
     }
+    palettes = {who: palette_of(picture) for who, picture in pictures.items()}
+    closer = {c.camera: ReachLooks(c, recording.planogram, second, palettes) for c in cameras}
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
     total = sum(info.frames for info in infos.values())
@@ -284,47 +287,81 @@ def watch_recording(
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
     count = 0
-    for t_s, index, name, image in frames_in_time_order(
-        [(c.camera, recording.path / c.file) for c in cameras]
-    ):
-        watch = watches[name]
-        found, counts = watch.notice(index, t_s, image)
-        stalls.update(name, t_s, watch.attention.cells, moves=watch.attention.motion is Motion.SHELF)
-        count += 1
-        if progress and total:
-            progress(f"watching {recording.id}", min(1.0, count / total))
-        if watch.looked:
-            # Only what the network sees anew says where people are; old boxes would say it twice.
-            bodies = found.of("person", at_least=PERSON_SCORE)
-            given = shoppers.update(name, t_s, bodies, image)
-            if keep:
-                people += [
-                    PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
-                    for who, i in given.items()
-                ]
-        if not counts:
-            continue
-        where = shoppers.places(t_s)
-        places.add(
-            Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
-        )
-        seen = watch.seen(t_s, found)
-        ended, tracks = hands.update(name, t_s, seen, where)
-        looks[name].update(t_s, image, found)
-        history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
-        while history[0][0] < t_s - MEMORY_S:
-            history.popleft()
-        for reach in finder.update(t_s, tracks, ended):
-            reaches.append(_with_stances(_with_signs(reach, looks), history, fronts))
-            sightings.keep(reach.t_start_s, reach.t_end_s)
-            places.keep(reach.t_start_s, reach.t_end_s)
-        sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
+    with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
+        for noticed in frames:
+            t_s, name, image, found = noticed.t_s, noticed.camera, noticed.image, noticed.found
+            stalls.update(name, t_s, noticed.cells, moves=noticed.moves)
+            count += 1
+            if progress and total:
+                progress(f"watching {recording.id}", min(1.0, count / total))
+            if noticed.looked:
+                # Only what the network sees anew says where people are; old boxes would say it twice.
+                bodies = found.of("person", at_least=PERSON_SCORE)
+                given = shoppers.update(name, t_s, bodies, image)
+                if keep:
+                    people += [
+                        PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
+                        for who, i in given.items()
+                    ]
+            if not noticed.counts:
+                continue
+            where = shoppers.places(t_s)
+            places.add(
+                Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
+            )
+            seen = noticed.hands
+            ended, tracks = hands.update(name, t_s, seen, where)
+            looks[name].update(t_s, image, found)
+            closer[name].update(t_s, image)
+            history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
+            while history[0][0] < t_s - MEMORY_S:
+                history.popleft()
+            for reach in finder.update(t_s, tracks, ended):
+                reaches.append(_with_looks(_with_signs(reach, looks), closer, history, fronts))
+                sightings.keep(reach.t_start_s, reach.t_end_s)
+                places.keep(reach.t_start_s, reach.t_end_s)
+            sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
-    reaches += [_with_stances(_with_signs(reach, looks), history, fronts) for reach in last]
+    reaches += [_with_looks(_with_signs(reach, looks), closer, history, fronts) for reach in last]
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
     sight = _sight(sightings.rows(), places.rows(), moments, list(watches.values()), count, warnings)
-    return replace(sight, people=tuple(people))
+    kept = tuple(reaches) if keep else ()
+    return replace(sight, people=tuple(people), reaches=kept)
+
+
+class Noticed(NamedTuple):
+    """What one camera's detector made of a frame.
+
+    Attributes:
+        cells: see `Attention.cells`.
+        moves: whether something moved at the shelf.
+        looked: whether the network saw this frame.
+        counts: whether the frame is to be taken into account; if so, `hands` are its hands.
+    """
+
+    t_s: float
+    camera: str
+    image: np.ndarray
+    found: Detections
+    cells: np.ndarray
+    moves: bool
+    looked: bool
+    counts: bool
+    hands: list[Seen]
+
+
+def _noticed(
+    recording: Recording, cameras: Sequence[Camera], watches: Mapping[str, CameraWatch]
+) -> Generator[Noticed, None, None]:
+    """The frames of all cameras in time order."""
+    videos = [(c.camera, recording.path / c.file) for c in cameras]
+    for t_s, index, name, image in frames_in_time_order(videos):
+        watch = watches[name]
+        found, counts = watch.notice(index, t_s, image)
+        hands = watch.seen(t_s, found) if counts else []
+        moves = watch.attention.motion is Motion.SHELF
+        yield Noticed(t_s, name, image, found, watch.attention.cells, moves, watch.looked, counts, hands)
 
 
 def _steps_seen(
@@ -342,25 +379,25 @@ def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
     return replace(reach, signs={facing: tuple(s[facing] for s in said if facing in s) for facing in facings})
 
 
-def _with_stances(
+def _with_looks(
     reach: Reach,
+    closer: Mapping[str, ReachLooks],
     history: Sequence[Standing],
     fronts: Mapping[str, np.ndarray],
 ) -> Reach:
-    """The reach with its person's probability weighed by where everybody stood just then."""
+    """The reach with where everybody stood just then, and whose arm and into which facing it seems to be."""
+    start_s, end_s = reach.t_start_s, reach.t_end_s
     outward = fronts[max(reach.facing, key=reach.facing.__getitem__)]
     stood: dict[str, list[tuple[float, float]]] = {}
     for t_s, where in history:
-        if reach.t_start_s - AROUND_REACH_S <= t_s <= reach.t_end_s + AROUND_REACH_S:
+        if start_s - AROUND_REACH_S <= t_s <= end_s + AROUND_REACH_S:
             for who, at in where.items():
                 stood.setdefault(who, []).append(at)
-    weight = {
-        who: reach.person.get(who, 1e-3) ** OWNER_TRUST
-        * (stance(reach.at_m[:2] - np.median(at, axis=0), outward) + STANCE_FLOOR)
-        for who, at in stood.items()
-    }
-    total = sum(weight.values())
-    return replace(reach, person={who: w / total for who, w in weight.items()}) if total else reach
+    standing = {who: stance(reach.at_m[:2] - np.median(at, axis=0), outward) for who, at in stood.items()}
+    likeliest = sorted(reach.facing, key=reach.facing.__getitem__, reverse=True)[:MOST_FACINGS]
+    whose = together(look.whose(reach.at_m, start_s, end_s, history) for look in closer.values())
+    place = together(look.where(reach.at_m, start_s, end_s, likeliest) for look in closer.values())
+    return replace(reach, standing=standing, arm=whose, place=place)
 
 
 def _sightings(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of
+from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of, person_of
 from checkout.vision.shelf_moments import Sign
 
 STILL = Sign(np.array([0.9, 0.05, 0.05]), 0.0)
@@ -61,3 +63,24 @@ def test_one_reach_seen_as_two_hands_is_one_moment_with_its_shopper() -> None:
     assert moment.shopper == pytest.approx({"s1": 0.9, "s2": 0.1})
     assert sum(moment.facing.values()) == pytest.approx(1.0)
     assert sum(moment.action.values()) == pytest.approx(1.0)
+
+
+def test_the_arm_settles_between_two_who_stand_alike() -> None:
+    standing = {"anna": 0.5, "ben": 0.5}
+    alike = replace(reach({"l": 1.0}, {}), owner={"anna": 0.5, "ben": 0.5}, standing=standing)
+    assert person_of(alike)["anna"] == pytest.approx(0.5)
+    armed = replace(alike, arm={"anna": np.log(0.05), "ben": np.log(0.95)})
+    assert person_of(armed)["ben"] > 0.55
+    assert sum(person_of(armed).values()) == pytest.approx(1.0)
+    assert person_of(replace(alike, standing={})) == alike.owner
+
+
+def test_where_the_hand_is_seen_settles_between_two_facings() -> None:
+    blurred = reach({"l": 0.5, "r": 0.5}, {})
+    seen = replace(blurred, place={"l": np.log(0.02), "r": np.log(0.98)})
+    share = {f: sum(p for (name, _), p in explanations(seen).items() if name == f) for f in "lr"}
+    assert share["r"] > 2 * share["l"]
+    # A facing that the second look was not asked about is no likelier than the unlikeliest that it was.
+    wide = replace(seen, facing={"l": 0.34, "r": 0.33, "far": 0.33})
+    told = {f: sum(p for (name, _), p in explanations(wide).items() if name == f) for f in ("l", "far")}
+    assert told["far"] <= told["l"]

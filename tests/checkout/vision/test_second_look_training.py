@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from checkout.errors import InputError
-from checkout.vision.second_look import CHANGES, SIDE, SecondLook, as_input
-from checkout.vision.second_look_training import WIDE_SIDE, Pairs, _auc, _varied, train_second_look
+from checkout.recording import Camera
+from checkout.vision.reach_looks import ARM_SIDE, PLACE_ROOM_M, space_of, window_at
+from checkout.vision.second_look import CHANGES, SIDE, SecondLook, as_input, cut_square
+from checkout.vision.second_look_training import (
+    WIDE_REACH_SIDE,
+    WIDE_SIDE,
+    Pairs,
+    Reaches,
+    _arm_shown,
+    _auc,
+    _by_reach,
+    _camera_row,
+    _place_shown,
+    _varied,
+    train_second_look,
+)
 
 
 def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> None:
     out = tmp_path / "mine.pt"
-    scores = train_second_look(out, frames=24, plans=2, epochs=1, workers=2)
+    scores = train_second_look(out, frames=24, plans=2, grasps=2, epochs=1, workers=2)
     assert scores["facings_changed"] > 10
     assert 0 <= scores["change_right"] <= 1
     assert SecondLook(out).facings(*np.zeros((2, 3, SIDE, SIDE, 3), np.uint8)).shape == (3, 3)
@@ -30,8 +45,80 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     apart = np.abs(pairs.before.astype(float) - pairs.after)[:, middle, middle].mean(axis=(1, 2, 3))
     assert np.median(apart[pairs.change > 0]) > 1.5 * np.median(apart[pairs.change == 0])
 
+    folder = tmp_path / "mine.work" / "grasps-1" / "0000"
+    reaches = Reaches(*(np.load(folder / f"{name}.npy") for name in Reaches._fields))
+    assert_reaches_are_what_they_say(reaches)
+
     with pytest.raises(InputError, match="exists already"):
-        train_second_look(out, frames=24, plans=2, epochs=1)
+        train_second_look(out, frames=24, plans=2, grasps=2, epochs=1)
+
+
+def assert_reaches_are_what_they_say(reaches: Reaches) -> None:
+    """The hand is in the middle of its facing's space, and mostly within an arm of whose it is."""
+    inside, stood = [], []
+    for row in range(len(reaches.cameras)):
+        people, arms = reaches.people[row], _arm_shown(reaches, row, None).seen
+        assert arms.shape == ((~np.isnan(people[:, 0])).sum(), 6, ARM_SIDE, ARM_SIDE)
+        assert len(arms) >= 2
+        places = _place_shown(reaches, row, None).seen
+        assert places.shape[1:] == (6, ARM_SIDE, ARM_SIDE)
+        # The hand is at the item, so the cut-out's middle is at its facing, a little before or above it.
+        middle = slice(ARM_SIDE // 2 - 9, ARM_SIDE // 2 + 9)
+        inside.append(places[:, 3, middle, middle].max(axis=(1, 2)))
+        front = reaches.facings[row, 0]
+        at = 0.5 * (front[:2] + front[3:5])
+        stood.append(np.linalg.norm(people - at, axis=1))
+    assert np.mean([seen[0] for seen in inside]) > 0.9
+    assert np.mean([apart[0] < 1.1 for apart in stood]) > 0.9
+    assert np.mean([apart[0] for apart in stood]) < np.nanmean([apart[1] for apart in stood])
+    for shown in (_arm_shown, _place_shown):
+        still = shown(reaches, 0, None).seen
+        varied = [shown(reaches, 0, np.random.default_rng(i)).seen for i in range(8)]
+        assert all(seen.dtype == np.float32 for seen in varied)
+        assert all(2 <= len(seen) <= len(still) for seen in varied)
+        assert not np.allclose(varied[0][:1], varied[1][:1])
+
+
+def test_a_varied_reach_is_drawn_where_its_picture_went() -> None:
+    """A white facing on a black picture stays under its outline however the cut-out is shifted, scaled or mirrored."""
+    matrix = np.array([[500.0, 0, 320], [0, 500, 180], [0, 0, 1]])
+    camera = Camera("", "", 1.0, 640, 360, matrix, np.zeros(5), np.diag([1.0, -1, -1]), np.array([0, 0, 3.0]))
+    facing = np.array([0.05, 0.1, 1.0, 0.25, 0.4, 1.3, 0.0, -1.0])
+    at = np.array([0.1, 0.15, 1.2])
+    picture = np.zeros((360, 640, 3), np.uint8)
+    whole = space_of(camera, facing[:6].reshape(2, 3), facing[6:]).whole
+    cv2.fillConvexPoly(picture, np.round(whole).astype(np.int32), (255, 255, 255))
+    window = window_at(camera, at, PLACE_ROOM_M)
+    assert window is not None
+    wide = window._replace(side=window.side * WIDE_REACH_SIDE / ARM_SIDE)
+    other = facing + np.array([0.3, 0, 0, 0.3, 0, 0, 0, 0])
+    nothing = np.zeros((1, 1))
+    reaches = Reaches(
+        nothing,
+        nothing,
+        cut_square(picture, wide, WIDE_REACH_SIDE)[None],
+        np.array(window)[None],
+        _camera_row(camera)[None],
+        nothing,
+        nothing,
+        np.stack([facing, other])[None],
+    )
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        seen = _place_shown(reaches, 0, None if number == 0 else rng).seen
+        grey = seen[0, :3].mean(axis=0)
+        bright = grey > grey.max() - 0.3
+        drawn = seen[0, 3] > 0
+        assert (bright & drawn).sum() / (bright | drawn).sum() > 0.8
+
+
+def test_candidates_are_weighed_within_their_reach() -> None:
+    import torch
+
+    weights = _by_reach(torch.arange(5.0), [2, 3])
+    assert weights[:, :2].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert weights[0, 2] < -1000
+    assert weights[1, 2] == 4.0
 
 
 def test_what_is_varied_moves_as_it_says() -> None:

@@ -1,0 +1,293 @@
+"""Whose arm is it, and which facing does the hand reach into? Two small networks look at reaches.
+
+A cut-out of the picture around the place where a hand is, two arm's lengths wide, is shown to the first network once
+for each person who may have reached: with the outline that this person's body would have where they stand, the outlines
+of the others, and how much each point is in this person's colours rather than in the others'. A closer one is shown to
+the second network once for each facing that the hand may be at, with the facing's outline.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from checkout.catalog import Planogram
+from checkout.recording import Camera
+from checkout.vision.clothes import likeness
+from checkout.vision.hands import MEMORY_S
+from checkout.vision.people import BODY_HEIGHT_M, BODY_RADIUS_M
+
+if TYPE_CHECKING:
+    import torch
+
+    from checkout.vision.second_look import SecondLook
+
+ARM_SIDE = 80
+"""Side of a cut-out as the network sees it, pixels."""
+ROOM_M = 1.6
+"""Assumed: a cut-out shows so much of the room, metres, at the hand's distance."""
+NEAREST_M = 0.3
+"""Assumed: a hand nearer to a camera than this fills its picture."""
+CHANNELS = 6
+"""Blue, green, red; the person's outline, the others' outlines, the person's colours."""
+PLACE_ROOM_M = 0.9
+"""Assumed: the closer cut-out shows so much, metres."""
+PLACE_CHANNELS = 6
+"""Blue, green, red; the outlines of the facing's space, of its front, and of the other facings' fronts."""
+MOST_LIKE = 3.0
+"""Assumed: no point's colour says more for or against a person than this, as a log likelihood ratio."""
+SHRUNK = 2
+"""Pictures are remembered this many times smaller."""
+REMEMBER_S = 0.14
+"""Assumed: pictures are remembered this far apart."""
+WRONG_SHARE = 0.1
+"""Assumed: what a camera says of a reach has nothing to do with it so often."""
+MOST_PEOPLE = 6
+"""Assumed: of more people than this, only the nearest to a hand are asked for."""
+MOST_FACINGS = 8
+"""Assumed: of more facings than this, only the likeliest that a hand is at are asked for."""
+LOOKS_EACH = 3
+"""Assumed: so many pictures of a reach are looked at in each camera."""
+Standing = tuple[float, Mapping[str, tuple[float, float]]]
+"""A time, seconds, and where each person stood then: floor (x, y), metres."""
+
+
+class Window(NamedTuple):
+    """A square of a picture: its middle and its side, pixels."""
+
+    x: float
+    y: float
+    side: float
+
+
+def window_at(camera: Camera, at_m: np.ndarray, room_m: float) -> Window | None:
+    """What to cut out around a place [3] to show so much of the room, metres; None where it is not in the picture."""
+    assert camera.matrix is not None
+    pixels, depth = camera.project(np.asarray(at_m, float)[None])
+    (x, y), far = pixels[0], float(depth[0])
+    if far < NEAREST_M or not (0 <= x < camera.width and 0 <= y < camera.height):
+        return None
+    return Window(float(x), float(y), room_m * float(camera.matrix[0, 0]) / far)
+
+
+def outline(camera: Camera, at_m: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The outline of a body that stands at a floor position (x, y), metres: a convex polygon, pixels [n, 2].
+
+    Empty where nothing of it is before the camera.
+    """
+    import cv2
+
+    assert camera.matrix is not None
+    turn = np.linspace(0, 2 * np.pi, 9)[:-1]
+    ring = np.asarray(at_m, float)[:2] + BODY_RADIUS_M * np.column_stack([np.cos(turn), np.sin(turn)])
+    heights = np.linspace(0.0, BODY_HEIGHT_M, 10)
+    points = np.column_stack([np.tile(ring, (len(heights), 1)), np.repeat(heights, len(ring))])
+    # The lens model folds back far outside the picture, where much of a body may be; the ideal pinhole does not.
+    seen = points @ camera.rotation.T + camera.translation_m
+    ideal = seen[:, :2] / np.maximum(seen[:, 2:], 0.05) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
+    size = np.array([camera.width, camera.height])
+    near = (seen[:, 2] > 0.05) & (np.abs(ideal / size - 0.5) < 1.5).all(axis=1)
+    if near.sum() < 3:
+        return np.zeros((0, 2))
+    return np.asarray(cv2.convexHull(ideal[near].astype(np.float32))).reshape(-1, 2)
+
+
+class Space(NamedTuple):
+    """A facing as a camera sees it: outlines of its whole space and of its front, convex polygons, pixels [n, 2]."""
+
+    whole: np.ndarray
+    front: np.ndarray
+
+
+def space_of(camera: Camera, box_m: np.ndarray, outward: np.ndarray) -> Space:
+    """A facing's outlines; both empty where a corner of it is behind the camera.
+
+    Args:
+        box_m: least and largest x, y and z, [2, 3], metres.
+        outward: the way out of the shelf, floor [2].
+    """
+    import cv2
+
+    corners = np.array(
+        [[box_m[i, 0], box_m[j, 1], box_m[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    )
+    pixels, depth = camera.project(corners)
+    if (depth <= 0.1).any():
+        return Space(np.zeros((0, 2)), np.zeros((0, 2)))
+    ahead = corners[:, :2] @ outward
+    front = pixels[ahead > 0.5 * (ahead.min() + ahead.max())]
+    hulls = (cv2.convexHull(points.astype(np.float32)) for points in (pixels, front))
+    return Space(*(np.asarray(hull).reshape(-1, 2) for hull in hulls))
+
+
+def arm_input(
+    cut: np.ndarray,
+    window: Window,
+    outlines: Sequence[np.ndarray],
+    palettes: Sequence[np.ndarray | None],
+) -> np.ndarray:
+    """What the network sees for each person: float32 [people, CHANNELS, side, side].
+
+    Args:
+        cut: the window of the picture, scaled, uint8 [side, side, 3], BGR.
+        outlines: of each person, see `outline`.
+        palettes: each person's colours, see `clothes.palette_of`; None where they are not known.
+    """
+    bodies = _drawn(outlines, window, len(cut))
+    like = np.clip(likeness(palettes, cut), -MOST_LIKE, MOST_LIKE) / MOST_LIKE
+    seen = np.empty((len(outlines), CHANNELS, *cut.shape[:2]), np.float32)
+    seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
+    for person in range(len(outlines)):
+        seen[person, 3] = bodies[person]
+        seen[person, 4] = np.delete(bodies, person, axis=0).max(axis=0, initial=0.0)
+        seen[person, 5] = like[person]
+    return seen
+
+
+def place_input(cut: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
+    """What the network sees for each facing: float32 [facings, PLACE_CHANNELS, side, side]; `cut` as in `arm_input`."""
+    whole = _drawn([space.whole for space in spaces], window, len(cut))
+    front = _drawn([space.front for space in spaces], window, len(cut))
+    seen = np.empty((len(spaces), PLACE_CHANNELS, *cut.shape[:2]), np.float32)
+    seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
+    for facing in range(len(spaces)):
+        seen[facing, 3:5] = whole[facing], front[facing]
+        seen[facing, 5] = np.delete(front, facing, axis=0).max(axis=0, initial=0.0)
+    return seen
+
+
+def _drawn(polygons: Sequence[np.ndarray], window: Window, side: int) -> np.ndarray:
+    """Convex polygons, pixels, filled with ones in a window that is scaled to a side; [polygons, side, side]."""
+    import cv2
+
+    drawn = np.zeros((len(polygons), side, side), np.float32)
+    corner = (window.x - 0.5 * window.side, window.y - 0.5 * window.side)
+    for picture, polygon in zip(drawn, polygons, strict=True):
+        if len(polygon):
+            points = np.round((polygon - corner) * side / window.side).astype(np.int32)
+            cv2.fillConvexPoly(picture, points, 1.0)
+    return drawn
+
+
+def reach_network() -> torch.nn.Module:
+    """[n, 6, ARM_SIDE, ARM_SIDE] -> [n, 1]: log weight that the arm is this person's, or that it is at this facing."""
+    from torch import nn
+
+    def layer(before: int, after: int, stride: int) -> list[nn.Module]:
+        conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        return [conv, nn.BatchNorm2d(after), nn.SiLU()]
+
+    return nn.Sequential(
+        *layer(6, 20, 2), *layer(20, 32, 2), *layer(32, 32, 1), *layer(32, 48, 2), *layer(48, 48, 1),
+        *layer(48, 64, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64 * (ARM_SIDE // 16) ** 2, 32), nn.SiLU(),
+        nn.Linear(32, 1),
+    )  # fmt: skip
+
+
+class _Picture(NamedTuple):
+    t_s: float
+    image: np.ndarray
+
+
+class ReachLooks:
+    """The last seconds' pictures of one camera, and what they show of reaches.
+
+    Args:
+        palettes: colours of those whom the entry took a picture of.
+    """
+
+    def __init__(
+        self, camera: Camera, planogram: Planogram, second: SecondLook, palettes: Mapping[str, np.ndarray]
+    ) -> None:
+        self._camera, self._second, self._palettes = camera, second, palettes
+        self._spaces = {
+            f.facing: space_of(camera, np.array([f.box_min_m, f.box_max_m]), np.array(f.front))
+            for f in planogram.values()
+            if f.box_min_m is not None and f.box_max_m is not None
+        }
+        self._pictures: deque[_Picture] = deque()
+
+    def update(self, t_s: float, image: np.ndarray) -> None:
+        """Take in one frame."""
+        import cv2
+
+        if self._pictures and t_s - self._pictures[-1].t_s < REMEMBER_S:
+            return
+        height, width = image.shape[:2]
+        small = cv2.resize(image, (width // SHRUNK, height // SHRUNK), interpolation=cv2.INTER_AREA)
+        self._pictures.append(_Picture(t_s, small))
+        while self._pictures[0].t_s < t_s - MEMORY_S:
+            self._pictures.popleft()
+
+    def whose(
+        self, at_m: np.ndarray, t_start_s: float, t_end_s: float, history: Sequence[Standing]
+    ) -> dict[str, float]:
+        """Log probability of each person that an arm is theirs; empty where nothing of it was seen.
+
+        Args:
+            at_m: where the hand was, [3], metres.
+            t_start_s, t_end_s: while it was there.
+            history: where everybody stood, in time order.
+        """
+        window, pictures = self._window(at_m, ROOM_M), self._between(t_start_s, t_end_s)
+        if window is None or not history:
+            return {}
+        times = np.array([t_s for t_s, _ in history])
+        words: dict[str, list[float]] = {}
+        for picture in pictures:
+            where = _nearest(history[int(np.abs(times - picture.t_s).argmin())][1], at_m)
+            if not where:
+                continue
+            outlines = [outline(self._camera, at) / SHRUNK for at in where.values()]
+            colours = [self._palettes.get(who) for who in where]
+            said = self._second.arms(picture.image, window, outlines, colours)
+            for who, word in zip(where, said.tolist(), strict=True):
+                words.setdefault(who, []).append(word)
+        return {who: float(np.mean(said)) for who, said in words.items()}
+
+    def where(
+        self, at_m: np.ndarray, t_start_s: float, t_end_s: float, facings: Collection[str]
+    ) -> dict[str, float]:
+        """Log probability of each of some facings that a hand is at it; empty where nothing of it was seen."""
+        window, pictures = self._window(at_m, PLACE_ROOM_M), self._between(t_start_s, t_end_s)
+        if window is None or not pictures:
+            return {}
+        spaces = [Space(*(part / SHRUNK for part in self._spaces[name])) for name in facings]
+        said = np.mean([self._second.places(p.image, window, spaces) for p in pictures], axis=0)
+        return dict(zip(facings, said.tolist(), strict=True))
+
+    def _window(self, at_m: np.ndarray, room_m: float) -> Window | None:
+        """The window of a remembered picture."""
+        window = window_at(self._camera, at_m, room_m)
+        return None if window is None else Window(*(v / SHRUNK for v in window))
+
+    def _between(self, t_start_s: float, t_end_s: float) -> list[_Picture]:
+        """At most `LOOKS_EACH` pictures of a time."""
+        pictures = [p for p in self._pictures if t_start_s <= p.t_s <= t_end_s]
+        picked = np.unique(np.linspace(0, len(pictures) - 1, LOOKS_EACH).round().astype(int))
+        return [pictures[i] for i in picked] if pictures else []
+
+
+def together(words: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The sum of what several cameras say, as log probabilities; a camera that says nothing is left out.
+
+    Each camera is wrong altogether with `WRONG_SHARE`, so none can rule anything out.
+    """
+    said = [_doubted(word) for word in words if word]
+    return {
+        who: sum(w[who] for w in said) for who in (said[0] if said else {}) if all(who in w for w in said)
+    }
+
+
+def _doubted(word: Mapping[str, float]) -> dict[str, float]:
+    at_random = np.log(WRONG_SHARE / len(word))
+    return {who: float(np.logaddexp(np.log1p(-WRONG_SHARE) + p, at_random)) for who, p in word.items()}
+
+
+def _nearest(where: Mapping[str, tuple[float, float]], at_m: np.ndarray) -> dict[str, tuple[float, float]]:
+    """The `MOST_PEOPLE` nearest to a place."""
+    nearest = sorted(where.items(), key=lambda row: (row[1][0] - at_m[0]) ** 2 + (row[1][1] - at_m[1]) ** 2)
+    return dict(nearest[:MOST_PEOPLE])
