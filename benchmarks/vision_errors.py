@@ -2,9 +2,9 @@
 
 python -m benchmarks.vision_errors RECORDING [RECORDING ...] [--keep FOLDER]
 
-Each true event is held against the shelf moments around it, before fusion: no hand was seen to reach, another facing
-was likelier, what was a pick or put-back seemed a touch, or the other of both, or all was right. `--keep` is the folder
-of `benchmarks.fusion_ablation`.
+Each true event is held against the shelf moments around it that are no other event's, before fusion: no hand was seen
+to reach, another facing was likelier, what was a pick or put-back seemed a touch, or the other of both, or all was
+right. `--keep` is the folder of `benchmarks.fusion_ablation`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,33 @@ LEAST_FACING = 0.15
 CAUSES = ("no reach seen", "another facing", "taken for a touch", "the other action", "right")
 
 
-def cause(event: ShelfEvent, moments: Sequence[ShelfMoment], used: set[int]) -> str:
-    """What became of a true event; the moment that stands for it is noted in `used`."""
-    around = [i for i, m in enumerate(moments) if abs(m.t_s - event.t_s) <= AROUND_S and i not in used]
-    there = [i for i in around if moments[i].facing.get(event.facing, 0.0) > LEAST_FACING]
-    if not there:
-        return CAUSES[1] if around else CAUSES[0]
-    best = max(there, key=lambda i: moments[i].facing.get(event.facing, 0.0))
-    used.add(best)
-    said = max(moments[best].action, key=moments[best].action.__getitem__)
-    if said == event.action:
-        return CAUSES[4]
-    return CAUSES[2] if said == "touch" else CAUSES[3]
+def causes(events: Sequence[ShelfEvent], moments: Sequence[ShelfMoment]) -> list[str]:
+    """What became of each true event. A moment at one event's facing is no other event's."""
+    used: set[int] = set()
+    found: dict[int, str] = {}
+    for number, event in enumerate(events):
+        there = [
+            i
+            for i in _around(event, moments, used)
+            if moments[i].facing.get(event.facing, 0.0) > LEAST_FACING
+        ]
+        if there:
+            best = max(there, key=lambda i: moments[i].facing.get(event.facing, 0.0))
+            used.add(best)
+            said = max(moments[best].action, key=moments[best].action.__getitem__)
+            found[number] = CAUSES[4] if said == event.action else CAUSES[2] if said == "touch" else CAUSES[3]
+    for number, event in enumerate(events):
+        if number not in found:
+            around = _around(event, moments, used)
+            used.update(around[:1])
+            found[number] = CAUSES[1] if around else CAUSES[0]
+    return [found[number] for number in range(len(events))]
+
+
+def _around(event: ShelfEvent, moments: Sequence[ShelfMoment], used: set[int]) -> list[int]:
+    """The moments, by number, nearest first, that are close enough in time and nobody else's yet."""
+    apart = {i: abs(m.t_s - event.t_s) for i, m in enumerate(moments) if i not in used}
+    return sorted((i for i, d in apart.items() if d <= AROUND_S), key=apart.__getitem__)
 
 
 def main() -> None:
@@ -41,11 +56,11 @@ def main() -> None:
     rows = []
     for path in args.recordings:
         recording = Recording.open(path)
-        moments = watched_once(recording, args.keep).sight.moments
-        used: set[int] = set()
+        events = recording.truth.events
+        told = causes(events, watched_once(recording, args.keep).sight.moments)
         rows += [
-            (recording.id, number, event.t_s, event.facing, cause(event, moments, used))
-            for number, event in enumerate(recording.truth.events, 1)
+            (recording.id, number, event.t_s, event.facing, cause)
+            for number, (event, cause) in enumerate(zip(events, told, strict=True), 1)
         ]
     table = pd.DataFrame(rows, columns=["recording", "event", "t_s", "facing", "cause"])
     counts = table["cause"].value_counts().reindex(CAUSES, fill_value=0)
