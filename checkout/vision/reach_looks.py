@@ -32,11 +32,10 @@ ROOM_M = 1.6
 NEAREST_M = 0.3
 """Assumed: a hand nearer to a camera than this fills its picture."""
 CHANNELS = 6
-"""Blue, green, red; the person's outline, the others' outlines, the person's colours."""
+"""Blue, green, red; then of a person the outline, the others' outlines and the colours; or the outlines of a facing's
+space, of its front, and of the other facings' fronts."""
 PLACE_ROOM_M = 0.9
 """Assumed: the closer cut-out shows so much, metres."""
-PLACE_CHANNELS = 6
-"""Blue, green, red; the outlines of the facing's space, of its front, and of the other facings' fronts."""
 MOST_LIKE = 3.0
 """Assumed: no point's colour says more for or against a person than this, as a log likelihood ratio."""
 SHRUNK = 2
@@ -148,10 +147,10 @@ def arm_input(
 
 
 def place_input(cut: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
-    """What the network sees for each facing: float32 [facings, PLACE_CHANNELS, side, side]; `cut` as in `arm_input`."""
+    """What the network sees for each facing: float32 [facings, CHANNELS, side, side]; `cut` as in `arm_input`."""
     whole = _drawn([space.whole for space in spaces], window, len(cut))
     front = _drawn([space.front for space in spaces], window, len(cut))
-    seen = np.empty((len(spaces), PLACE_CHANNELS, *cut.shape[:2]), np.float32)
+    seen = np.empty((len(spaces), CHANNELS, *cut.shape[:2]), np.float32)
     seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
     for facing in range(len(spaces)):
         seen[facing, 3:5] = whole[facing], front[facing]
@@ -173,7 +172,7 @@ def _drawn(polygons: Sequence[np.ndarray], window: Window, side: int) -> np.ndar
 
 
 def reach_network() -> torch.nn.Module:
-    """[n, 6, ARM_SIDE, ARM_SIDE] -> [n, 1]: log weight that the arm is this person's, or that it is at this facing."""
+    """[n, CHANNELS, ARM_SIDE, ARM_SIDE] -> [n, 1]: log weight that it is this person's arm, or at this facing."""
     from torch import nn
 
     def layer(before: int, after: int, stride: int) -> list[nn.Module]:
@@ -181,7 +180,7 @@ def reach_network() -> torch.nn.Module:
         return [conv, nn.BatchNorm2d(after), nn.SiLU()]
 
     return nn.Sequential(
-        *layer(6, 20, 2), *layer(20, 32, 2), *layer(32, 32, 1), *layer(32, 48, 2), *layer(48, 48, 1),
+        *layer(CHANNELS, 20, 2), *layer(20, 32, 2), *layer(32, 32, 1), *layer(32, 48, 2), *layer(48, 48, 1),
         *layer(48, 64, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64 * (ARM_SIDE // 16) ** 2, 32), nn.SiLU(),
         nn.Linear(32, 1),
     )  # fmt: skip

@@ -566,13 +566,17 @@ def _train_reaches(
             reach = shown(val, row, None)
             said = network(torch.from_numpy(reach.seen))[:, 0] + torch.from_numpy(reach.known)
             said = said.log_softmax(0)
-            right.append(int(said.argmax()) == 0)
-            logs.append(float(said[0]))
-    return network, {
+            right.append((int(said.argmax()) == 0, int(reach.known.argmax()) == 0))
+            logs.append((float(said[0]), float(reach.known[0] - np.logaddexp.reduce(reach.known))))
+    scores = {
         f"{name}s": len(train.cameras),
-        f"{name}_right": float(np.mean(right)),
-        f"{name}_log_loss": float(-np.mean(logs)),
+        f"{name}_right": float(np.mean(right, axis=0)[0]),
+        f"{name}_log_loss": float(-np.mean(logs, axis=0)[0]),
     }
+    if name == "arm":
+        scores["arm_right_by_stance"] = float(np.mean(right, axis=0)[1])
+        scores["arm_log_loss_by_stance"] = float(-np.mean(logs, axis=0)[1])
+    return network, scores
 
 
 def _by_reach(said: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
