@@ -401,6 +401,7 @@ def train_second_look_command(
         list[Path] | None, typer.Option("--real", help="Real boxed hands (Pascal VOC); repeatable.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
+    device: Annotated[str, typer.Option(help="That the networks train on: cpu, cuda, ...")] = "cpu",
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -411,7 +412,7 @@ def train_second_look_command(
     with progress_bar() as tell:
         scores = train_second_look(
             out, frames=frames, plans=plans, grasps=grasps, epochs=epochs, seed=seed, real=tuple(real or ()),
-            workers=workers, force=force, progress=tell,
+            workers=workers, device=device, force=force, progress=tell,
         )  # fmt: skip
     if not write_json(scores, to_json, force=force):
         for name, score in scores.items():

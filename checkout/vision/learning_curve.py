@@ -235,7 +235,7 @@ def measure(
         stored = folder / "point.json"
         if not stored.is_file():
             weights, seconds = _trained(folder, subsets[share], plan, share, told)
-            point = _described(folder, share, plan.epochs_of(share), seconds)
+            point = _described(folder, share, plan.epochs_of(share), seconds, plan.device)
             _write(stored, asdict(_evaluated(point, weights, recordings, told)))
         points.append(_point(json.loads(stored.read_text(encoding="utf-8"))))
     curve = LearningCurve.fitted(points, facts, seed=plan.seed)
@@ -435,17 +435,17 @@ def _lay_out(data: Path, out: Path, names: Sequence[str], facts: Mapping[str, An
     _write(out / "facts.json", facts)
 
 
-def _described(folder: Path, share: float, epochs: int, seconds: float) -> CurvePoint:
+def _described(folder: Path, share: float, epochs: int, seconds: float, device: str | None) -> CurvePoint:
     """The point of a training, before anything is perceived with it."""
     from checkout.vision.detector import CLASSES
-    from checkout.vision.training import BATCH
+    from checkout.vision.training import BATCH, kind_of
 
     labels = sorted((folder / "work" / "data" / "labels" / "train").glob("*.txt"))
     kinds = Counter(file.stem.split("-")[0] for file in labels)
     boxes = Counter(
         CLASSES[int(line.split()[0])] for f in labels for line in f.read_text(encoding="utf-8").splitlines()
     )
-    steps = epochs * math.ceil(len(labels) / BATCH)
+    steps = epochs * math.ceil(len(labels) / BATCH[kind_of(device)])
     return CurvePoint(
         share, len(labels), dict(sorted(kinds.items())), dict(boxes), epochs, steps, round(seconds, 1), {}, {}
     )

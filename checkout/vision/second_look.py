@@ -187,11 +187,11 @@ def facing_network() -> torch.nn.Module:
     return _network(6, len(CHANGES))
 
 
-def as_input(cuts: np.ndarray) -> torch.Tensor:
+def as_input(cuts: np.ndarray, device: str = "cpu") -> torch.Tensor:
     """Cut-outs, uint8 [n, SIDE, SIDE, channels], as the networks take them: float32 [n, channels, SIDE, SIDE]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(cuts.transpose(0, 3, 1, 2))).float() / 255 - 0.5
+    return torch.from_numpy(np.ascontiguousarray(cuts.transpose(0, 3, 1, 2))).to(device).float() / 255 - 0.5
 
 
 def _network(channels: int, out: int) -> torch.nn.Module:

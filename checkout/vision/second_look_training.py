@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +58,8 @@ VALIDATION_SHARE, FEWEST_FRAMES = 0.08, 8
 """Assumed: so much of the frames and plans is only scored, and at least so many frames."""
 SAME_HAND_IOU = 0.2
 """Assumed: a proposed box that overlaps a true hand this much is that hand's."""
+AT_ONCE = 8
+"""Pictures that the detector is shown at once."""
 ELSEWHERE = 3
 """Assumed: boxes of no hand for each picture, beside those that the detector wrongly proposes."""
 UNCHANGED = 5
@@ -81,6 +84,7 @@ are farther off (their standard deviation is assumed)."""
 UNKNOWN_COLOURS = 0.15
 """Assumed: share of reaches that are shown without anybody's colours, and of people shown without theirs."""
 Progress = Callable[[str, float], None]
+Network = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class Hands(NamedTuple):
@@ -143,6 +147,7 @@ def train_second_look(
     seed: int = 1,
     real: Sequence[Path] = (),
     workers: int = 2,
+    device: str = "cpu",
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, float]:
@@ -155,6 +160,8 @@ def train_second_look(
         plans: acted plans whose reaches are looked at before and after.
         grasps: acted plans whose reaches are looked at while the hand is at the item.
         real: folders of real boxed hands (Pascal VOC), beside the rendered ones.
+        device: that the networks train on, as torch names it; what the arm and place networks see is drawn by the
+            processor all the same.
 
     Raises:
         InputError: `out` exists and `force` is not set, or a folder cannot be used.
@@ -171,10 +178,12 @@ def train_second_look(
     scores: dict[str, float] = {}
     networks = {}
     trainings: dict[str, Callable[[], tuple[torch.nn.Module, dict[str, float]]]] = {
-        "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, tell),
-        "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, tell),
-        "arm": lambda: _train_reaches("arm", reaches["train"], reaches["val"], epochs, seed, tell),
-        "place": lambda: _train_reaches("place", reaches["train"], reaches["val"], epochs, seed, tell),
+        "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, device, tell),
+        "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, device, tell),
+        "arm": lambda: _train_reaches("arm", reaches["train"], reaches["val"], epochs, seed, device, tell),
+        "place": lambda: _train_reaches(
+            "place", reaches["train"], reaches["val"], epochs, seed, device, tell
+        ),
     }
     for name, training in trainings.items():
         torch.manual_seed(seed)
@@ -221,9 +230,12 @@ def _hands(
         if split == "train":
             pictures += [(p, np.full(int((p.labels == 0).sum()), np.nan)) for p in boxed]
         rows: list[Hands] = []
-        for number, (picture, holding) in enumerate(pictures):
-            rows += _cut_hands(picture, holding, detector, rng)
-            tell(f"cutting hands ({split})", number / len(pictures))
+        for first in range(0, len(pictures), AT_ONCE):
+            some = pictures[first : first + AT_ONCE]
+            proposed = detector.detect([picture.image for picture, _ in some])
+            for (picture, holding), boxes in zip(some, proposed, strict=True):
+                rows += _cut_hands(picture, holding, boxes.of("hand").boxes_xyxy, rng)
+            tell(f"cutting hands ({split})", first / len(pictures))
         found[split] = Hands(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
     return found
 
@@ -241,11 +253,10 @@ def _framed(rendered: Path, split: str) -> Iterator[tuple[Boxed, np.ndarray]]:
 
 
 def _cut_hands(
-    picture: Boxed, holding: np.ndarray, detector: Detector, rng: np.random.Generator
+    picture: Boxed, holding: np.ndarray, proposed: np.ndarray, rng: np.random.Generator
 ) -> list[Hands]:
     """Cut-outs of what the detector proposes, of true hands near their place, and of places without a hand."""
     true = picture.boxes[picture.labels == 0]
-    proposed = detector.detect([picture.image])[0].of("hand").boxes_xyxy
     boxes = [proposed, _jittered(true, rng)]
     if len(true):
         at = _jittered(true[rng.integers(len(true), size=ELSEWHERE)], rng)
@@ -281,15 +292,18 @@ def _jittered(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _train_hands(
-    train: Hands, val: Hands, epochs: int, tell: Progress
+    train: Hands, val: Hands, epochs: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     import torch
     from torch.nn import functional
 
-    hand, holding, placed = (torch.from_numpy(x) for x in (train.hand, train.holding, train.placed))
+    hand, holding, placed = (
+        torch.from_numpy(x).to(device) for x in (train.hand, train.holding, train.placed)
+    )
 
-    def loss(network: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        cuts, (shift, scale, flip) = _varied(as_input(train.cuts[rows.numpy()]))
+    def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
+        cuts, (shift, scale, flip) = _varied(as_input(train.cuts[rows.numpy()], device))
+        rows = rows.to(device)
         target = placed[rows].clone()
         target[:, :2] = (target[:, :2] - shift) / scale[:, None]
         target[:, 0] *= flip
@@ -302,7 +316,7 @@ def _train_hands(
         return total + BOX_LOSS * functional.smooth_l1_loss(said[real, 2:], target[real], beta=0.05)
 
     network = hand_network()
-    _fit(network, loss, len(train.hand), epochs, lambda share: tell("training on hands", share))
+    _fit(network, loss, len(train.hand), epochs, device, lambda share: tell("training on hands", share))
     said = _said(network, _middle(val.cuts))
     proposed = ~np.isnan(val.proposed)
     real = proposed & (val.hand > 0)
@@ -358,27 +372,27 @@ def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
 
 
 def _train_facings(
-    train: Pairs, val: Pairs, epochs: int, tell: Progress
+    train: Pairs, val: Pairs, epochs: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     import torch
     from torch.nn import functional
 
     change = torch.from_numpy(train.change).long()
 
-    def loss(network: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
         picked = rows.numpy()
         # Played backwards, a pick is a put-back.
         back = torch.rand(len(rows)) < 0.5
         turned = back.numpy()[:, None, None, None]
         before, after = train.before[picked], train.after[picked]
         both = np.concatenate([np.where(turned, after, before), np.where(turned, before, after)], axis=3)
-        cuts, _ = _varied(as_input(both))
+        cuts, _ = _varied(as_input(both, device))
         label = change[rows]
         label = torch.where(back & (label > 0), 3 - label, label)
-        return functional.cross_entropy(network(cuts), label, label_smoothing=0.02)
+        return functional.cross_entropy(network(cuts), label.to(device), label_smoothing=0.02)
 
     network = facing_network()
-    _fit(network, loss, len(train.change), epochs, lambda share: tell("training on facings", share))
+    _fit(network, loss, len(train.change), epochs, device, lambda share: tell("training on facings", share))
     said = _said(network, _middle(np.concatenate([val.before, val.after], axis=3)))
     said = np.exp(said - said.max(axis=1, keepdims=True))
     said /= said.sum(axis=1, keepdims=True)
@@ -542,7 +556,7 @@ def _lit(seen: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
 
 
 def _train_reaches(
-    name: str, train: Reaches, val: Reaches, epochs: int, seed: int, tell: Progress
+    name: str, train: Reaches, val: Reaches, epochs: int, seed: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     """Train the network that says whose an arm is ("arm"), or which facing a hand is at ("place")."""
     import torch
@@ -551,15 +565,17 @@ def _train_reaches(
     shown = {"arm": _arm_shown, "place": _place_shown}[name]
     rng = np.random.default_rng([seed, 13])
 
-    def loss(network: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
         seen, known = zip(*(shown(train, row, rng) for row in rows.tolist()), strict=True)
         counts = [len(candidates) for candidates in seen]
-        said = network(torch.from_numpy(np.concatenate(seen)))[:, 0]
-        said = said + torch.from_numpy(np.concatenate(known)).float()
-        return functional.cross_entropy(_by_reach(said, counts), torch.zeros(len(rows), dtype=torch.long))
+        said = network(torch.from_numpy(np.concatenate(seen)).to(device))[:, 0]
+        said = said + torch.from_numpy(np.concatenate(known)).float().to(device)
+        first = torch.zeros(len(rows), dtype=torch.long, device=device)
+        return functional.cross_entropy(_by_reach(said, counts), first)
 
     network = reach_network()
-    _fit(network, loss, len(train.cameras), epochs, lambda done: tell(f"training on {name}s", done), REACHES)
+    told = partial(tell, f"training on {name}s")
+    _fit(network, loss, len(train.cameras), epochs, device, told, batch=REACHES)
     right, logs = [], []
     with torch.inference_mode():
         for row in range(len(val.cameras)):
@@ -583,7 +599,7 @@ def _by_reach(said: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
     """Log weights of the candidates of each reach, [reaches, most candidates], from all of them in a row."""
     import torch
 
-    padded = torch.full((len(counts), max(counts)), -1e4)
+    padded = torch.full((len(counts), max(counts)), -1e4, device=said.device)
     for row, part in enumerate(said.split(list(counts))):
         padded[row, : len(part)] = part
     return padded
@@ -632,13 +648,25 @@ def _loaded(folder: Path, plans: range) -> dict[str, np.ndarray]:
 
 def _fit(
     network: torch.nn.Module,
-    loss: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor],
+    loss: Callable[[Network, torch.Tensor], torch.Tensor],
     rows: int,
     epochs: int,
+    device: str,
     tell: Callable[[float], None],
     batch: int = BATCH,
 ) -> None:
+    """Train a network on a device, in bfloat16 where that multiplies it; afterwards it is on the processor again."""
     import torch
+
+    from checkout.vision.trainer import multiplies_bfloat16
+
+    network.to(device)
+    half = multiplies_bfloat16(torch.device(device))
+
+    def asked(seen: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+            said = network(seen)
+        return said.float()
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
     steps = max(1, rows // batch)
@@ -647,13 +675,13 @@ def _fit(
     for epoch in range(epochs):
         order = torch.randperm(rows)
         for step in range(steps):
-            error = loss(network, order[step * batch : (step + 1) * batch])
+            error = loss(asked, order[step * batch : (step + 1) * batch])
             optimizer.zero_grad()
             error.backward()
             optimizer.step()
             schedule.step()
         tell((epoch + 1) / epochs)
-    network.eval()
+    network.cpu().eval()
 
 
 def _varied(wide: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -668,17 +696,21 @@ def _varied(wide: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch
     from torch.nn import functional
 
     n, channels = wide.shape[:2]
-    scale = torch.exp((torch.rand(n) - 0.5) * 0.3)
-    shift = (torch.rand(n, 2) - 0.5) * 0.16
-    flip = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
-    grid = torch.zeros(n, 2, 3)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, device=wide.device) - 0.5
+
+    scale = torch.exp(drawn(n) * 0.3)
+    shift = drawn(n, 2) * 0.16
+    flip = torch.where(drawn(n) < 0, -1.0, 1.0)
+    grid = torch.zeros(n, 2, 3, device=wide.device)
     grid[:, 0, 0], grid[:, 1, 1] = scale * flip / WIDE, scale / WIDE
     grid[:, :, 2] = 2 * shift / WIDE
     at = functional.affine_grid(grid, [n, channels, SIDE, SIDE], align_corners=False)
     cuts = functional.grid_sample(wide, at, align_corners=False, padding_mode="border")
-    gain = 1 + (torch.rand(n, 1, 1, 1) - 0.5) * 0.4
-    offset = (torch.rand(n, 1, 1, 1) - 0.5) * 0.25
-    tint = 1 + (torch.rand(n, channels, 1, 1) - 0.5) * (0.3 if channels == 3 else 0.06)
+    gain = 1 + drawn(n, 1, 1, 1) * 0.4
+    offset = drawn(n, 1, 1, 1) * 0.25
+    tint = 1 + drawn(n, channels, 1, 1) * (0.3 if channels == 3 else 0.06)
     return cuts * gain * tint + offset + torch.randn_like(cuts) * 0.02, (shift, scale, flip)
 
 

@@ -19,9 +19,11 @@ from checkout.vision.detector import CLASSES, SHIPPED_NAME
 
 ARCHITECTURE = "yolo26n.yaml"
 VALIDATION_SHARE = 0.06
-BATCH = 16
-"""Frames a step. Ultralytics would gather gradients up to 64 frames, too few steps for a short training."""
-LEARNING_RATE = 0.0015
+MOST_VALIDATION = 150
+"""Rendered frames that a training is scored on after each epoch, at most."""
+BATCH = {"cpu": 16, "gpu": 128}
+"""Pictures a step. Ultralytics would gather gradients up to 64 pictures: too few steps for a short training."""
+LEARNING_RATE = {"cpu": 0.0015, "gpu": 0.003}
 """Of AdamW at the start."""
 CLASS_BALANCE = 0.5
 """Power of the inverse class frequency in the loss: there are fifteen items for every hand."""
@@ -81,6 +83,7 @@ def train(
         tell("training", (trainer.epoch + 1) / trainer.epochs)
 
     model.add_callback("on_fit_epoch_end", epoch_done)
+    kind = kind_of(device)
     if resume:
         model.train(trainer=FastTrainer, resume=True)
     else:
@@ -89,20 +92,21 @@ def train(
             data=str(work / "data" / "data.yaml"),
             epochs=epochs,
             imgsz=imgsz,
-            batch=BATCH,
-            nbs=BATCH,
+            batch=BATCH[kind],
+            nbs=BATCH[kind],
             cls_pw=CLASS_BALANCE,
             seed=seed,
             device=device,
             workers=0,
-            cache="ram",
+            cache="ram" if kind == "cpu" else False,
             pretrained=weights is not None,
             project=str(work.resolve()),
             name="run",
             exist_ok=True,
-            amp=device is not None and device != "cpu",
+            amp=False,
+            deterministic=kind == "cpu",
             optimizer="AdamW",
-            lr0=LEARNING_RATE,
+            lr0=LEARNING_RATE[kind],
             warmup_epochs=0.5,
             cos_lr=True,
             close_mosaic=max(1, epochs // 4),
@@ -136,6 +140,15 @@ def train(
         shutil.copy(curves, out / f"{SHIPPED_NAME}.curves.csv")
     _write_card(out / f"{SHIPPED_NAME}.md", work, seconds, scores, exported)
     return target
+
+
+def kind_of(device: str | None) -> str:
+    """Whether training on a device is on a "gpu" (CUDA) or on a "cpu"; without one, what Ultralytics would choose."""
+    import torch
+
+    if device is None:
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return "gpu" if device.split(":")[-1].split(",")[0].isdigit() or device == "cuda" else "cpu"
 
 
 def forget_places(weights: Path) -> None:
@@ -185,12 +198,12 @@ def _data_set(
         render_training_frames(
             rendered,
             count=frames,
-            val_count=max(8, int(frames * VALIDATION_SHARE)),
+            val_count=min(MOST_VALIDATION, max(8, int(frames * VALIDATION_SHARE))),
             seed=seed,
             workers=workers,
             progress=lambda done, of: tell("rendering training frames", done / of),
         )
-    training_data.build(work / "data", rendered, real, imgsz=imgsz, seed=seed, tell=tell)
+    training_data.build(work / "data", rendered, real, imgsz=imgsz, seed=seed, workers=workers, tell=tell)
     stamp.write_text(json.dumps(facts))
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +28,9 @@ HAND_PART, ITEM_PART = HAND + 1, ITEM + 1
 LEAST_PX = 5.0
 LEAST_INSIDE = {HAND: 0.3, ITEM: 0.35, PERSON: 0.08}
 """Assumed: a thing that a window cuts, or a pasted one covers, to less than this share keeps no box."""
-VOC_REPEATS, OUTLINED_REPEATS = 3, 3
-"""Assumed: each boxed or outlined real frame stands this many times in an epoch, so that few are not drowned."""
+REAL_SHARE, LEAST_REPEATS = 0.2, 3
+"""Assumed: real frames stand so often in an epoch that there are this many for each window of a rendered frame, and
+at least so often each, so that few are not drowned; with other things pasted over each time."""
 WINDOWS_PER_FRAME = 2
 """Assumed: a rendered frame is larger than a window and costs more than one."""
 WHOLE_SHARE = 0.15
@@ -93,6 +96,7 @@ def build(
     *,
     imgsz: int,
     seed: int,
+    workers: int = 1,
     tell: Callable[[str, float], None] = lambda doing, share: None,
 ) -> Path:
     """Write the YOLO data set that is trained on; returns its data.yaml.
@@ -103,6 +107,7 @@ def build(
         imgsz: side of a window, pixels.
     """
     import cv2
+    from joblib import Parallel, delayed
 
     tell("reading real pictures", 0.0)
     data = load_real(real)
@@ -110,43 +115,56 @@ def build(
     for kind in ("images", "labels"):
         for split in ("train", "val", "held-out"):
             (out / kind / split).mkdir(parents=True)
-    rng = np.random.default_rng([seed, 404])
-    counts: dict[str, int] = {}
 
-    def write(split: str, name: str, picture: Boxed) -> None:
-        quality = int(rng.integers(70, 96))
-        cv2.imwrite(
-            str(out / "images" / split / f"{name}.jpg"), picture.image, [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )
+    def of_rendered(file: Path, split: str, rng: np.random.Generator) -> Boxed:
+        picture = read_yolo(file, rendered / "labels" / split / f"{file.stem}.txt")
+        if rng.uniform() >= WHOLE_SHARE:
+            picture = window(picture, imgsz, rng)
+        return of_real(picture, rng) if split == "train" else picture
+
+    def of_real(picture: Boxed, rng: np.random.Generator) -> Boxed:
+        return paste_some(picture, data, rng) if rng.uniform() < PASTE_SHARE else picture
+
+    def of_ground(rng: np.random.Generator) -> Boxed:
+        return paste_some(_ground(imgsz, rng), data, rng, most=6)
+
+    def as_it_is(picture: Boxed, rng: np.random.Generator) -> Boxed:
+        return picture
+
+    def write(split: str, kind: str, number: int, made: Callable[[np.random.Generator], Boxed]) -> str:
+        rng = np.random.default_rng([seed, 404, *f"{split} {kind}".encode(), number])
+        picture, name = made(rng), f"{kind}-{number:05d}"
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
+        cv2.imwrite(str(out / "images" / split / f"{name}.jpg"), picture.image, quality)
         (out / "labels" / split / f"{name}.txt").write_text(yolo_rows(picture), encoding="utf-8")
-        kind = f"{split} {name.rsplit('-', 1)[0]}"
-        counts[kind] = counts.get(kind, 0) + 1
+        return f"{split} {kind}"
 
-    for split in ("train", "val"):
-        files = sorted((rendered / "images" / split).glob("*.jpg"))
-        for number in range(WINDOWS_PER_FRAME * len(files)):
-            file = files[number // WINDOWS_PER_FRAME]
-            picture = read_yolo(file, rendered / "labels" / split / f"{file.stem}.txt")
-            if rng.uniform() >= WHOLE_SHARE:
-                picture = window(picture, imgsz, rng)
-            if split == "train" and rng.uniform() < PASTE_SHARE:
-                picture = paste_some(picture, data, rng)
-            write(split, f"rendered-{number:05d}", picture)
-            tell("cutting windows", number / (WINDOWS_PER_FRAME * len(files)))
-        if split == "train" and (data.items or data.hands):
-            for number in range(int(GROUND_SHARE * WINDOWS_PER_FRAME * len(files))):
-                write(split, f"ground-{number:05d}", paste_some(_ground(imgsz, rng), data, rng, most=6))
-    for number, picture in enumerate([*data.voc * VOC_REPEATS, *data.outlined * OUTLINED_REPEATS]):
-        if rng.uniform() < PASTE_SHARE:
-            picture = paste_some(picture, data, rng)
-        write("train", f"real-{number:05d}", picture)
-    for number, picture in enumerate(data.held_out):
-        write("held-out", f"outlined-{number:05d}", picture)
+    files = {split: sorted((rendered / "images" / split).glob("*.jpg")) for split in ("train", "val")}
+    windows = {
+        split: [file for file in own for _ in range(WINDOWS_PER_FRAME)] for split, own in files.items()
+    }
+    real_pictures = [*data.voc, *data.outlined]
+    repeats = max(LEAST_REPEATS, round(REAL_SHARE * len(windows["train"]) / max(1, len(real_pictures))))
+    ground = int(GROUND_SHARE * len(windows["train"])) if data.items or data.hands else 0
+    made: dict[tuple[str, str], list[Callable[[np.random.Generator], Boxed]]] = {
+        ("train", "rendered"): [partial(of_rendered, file, "train") for file in windows["train"]],
+        ("val", "rendered"): [partial(of_rendered, file, "val") for file in windows["val"]],
+        ("train", "ground"): [of_ground] * ground,
+        ("train", "real"): [partial(of_real, picture) for picture in real_pictures * repeats],
+        ("held-out", "outlined"): [partial(as_it_is, picture) for picture in data.held_out],
+    }
+    jobs = [(*key, number, make) for key, makers in made.items() for number, make in enumerate(makers)]
+    # Threads: OpenCV and numpy let go of Python's lock, and the real pictures are shared.
+    runner = Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
+    counts: Counter[str] = Counter()
+    for kind in runner(delayed(write)(*job) for job in jobs):
+        counts[kind] += 1
+        tell("cutting windows", counts.total() / len(jobs))
     names = "\n".join(f"  {i}: {name}" for i, name in enumerate(CLASSES))
     for name, split in (("data", "val"), ("held-out", "held-out")):
         text = f"path: {out.resolve()}\ntrain: images/train\nval: images/{split}\nnames:\n{names}\n"
         (out / f"{name}.yaml").write_text(text, encoding="utf-8")
-    (out / "counts.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+    (out / "counts.json").write_text(json.dumps(dict(sorted(counts.items())), indent=1), encoding="utf-8")
     return out / "data.yaml"
 
 

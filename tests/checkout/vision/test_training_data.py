@@ -14,7 +14,7 @@ from checkout.vision.training_data import (
     HAND_PART,
     ITEM,
     ITEM_PART,
-    VOC_REPEATS,
+    LEAST_REPEATS,
     WINDOWS_PER_FRAME,
     ZOOM,
     Boxed,
@@ -125,8 +125,8 @@ def test_real_folders_become_a_training_set(real_data: Path, tmp_path: Path) -> 
         cv2.imwrite(str(rendered / "images" / split / "0.jpg"), picture.image)
         (rendered / "labels" / split / "0.txt").write_text(yolo_rows(picture))
     data = build(tmp_path / "data", rendered, [real_data / "mini-amazon-go" / "v1"], imgsz=320, seed=1).parent
-    assert len(list((data / "images" / "train").iterdir())) == WINDOWS_PER_FRAME + VOC_REPEATS * 44
-    assert len(list((data / "labels" / "train").iterdir())) == WINDOWS_PER_FRAME + VOC_REPEATS * 44
+    assert len(list((data / "images" / "train").iterdir())) == WINDOWS_PER_FRAME + LEAST_REPEATS * 44
+    assert len(list((data / "labels" / "train").iterdir())) == WINDOWS_PER_FRAME + LEAST_REPEATS * 44
     labels = {int(label) for p in voc_pictures(real_data / "mini-amazon-go" / "v1") for label in p.labels}
     assert labels == {HAND, ITEM}
 
