@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -37,6 +38,15 @@ _CAMERA_FIELDS = (
     "rotation",
     "translation_m",
 )
+
+
+LEAST_DEPTH_M = 0.1
+"""Assumed: what is nearer to a camera than this, or behind it, is not in its picture."""
+
+
+def box_corners(low_m: Sequence[float] | np.ndarray, high_m: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The corners [8, 3] of a box given by its least and its largest one, [3] each."""
+    return np.array(list(product(*zip(low_m, high_m, strict=True))), float)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,20 @@ class Camera:
         yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
         pixels = np.column_stack([xd, yd]) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
         return pixels, cam[:, 2]
+
+    def box_seen(
+        self, low_m: Sequence[float] | np.ndarray, high_m: Sequence[float] | np.ndarray
+    ) -> np.ndarray | None:
+        """Where a box of the world, given by its least and largest corner [3], metres, appears: x1, y1, x2, y2, pixels.
+
+        What lies beyond the picture is cut off, so that nothing may be left. None where a corner is not before the
+        camera.
+        """
+        pixels, depth = self.project(box_corners(low_m, high_m))
+        if (depth <= LEAST_DEPTH_M).any():
+            return None
+        size = (self.width, self.height)
+        return np.concatenate([np.clip(pixels.min(axis=0), 0, size), np.clip(pixels.max(axis=0), 0, size)])
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels [n, 2] -> unit directions in the world [n, 3], from `position_m`."""

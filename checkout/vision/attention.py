@@ -164,12 +164,5 @@ def _seen_region(facing: Facing, camera: Camera) -> np.ndarray | None:
     low, high = np.array(facing.box_min_m), np.array(facing.box_max_m)
     ahead = BEFORE_SHELF_M * np.array([*facing.front, 0.0])
     low, high = low + np.minimum(ahead, 0), high + np.maximum(ahead, 0)
-    corners = np.array(
-        [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-    )
-    pixels, depth = camera.project(corners)
-    if (depth <= 0.1).any():
-        return None
-    size = (camera.width, camera.height)
-    region = np.concatenate([np.clip(pixels.min(axis=0), 0, size), np.clip(pixels.max(axis=0), 0, size)])
-    return region if (region[2:] > region[:2]).all() else None
+    region = camera.box_seen(low, high)
+    return region if region is not None and (region[2:] > region[:2]).all() else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from checkout.catalog import Planogram
-from checkout.recording import Camera
+from checkout.recording import LEAST_DEPTH_M, Camera, box_corners
 from checkout.vision.clothes import likeness
 from checkout.vision.hands import MEMORY_S
 from checkout.vision.people import BODY_HEIGHT_M, BODY_RADIUS_M
@@ -110,11 +110,9 @@ def space_of(camera: Camera, box_m: np.ndarray, outward: np.ndarray) -> Space:
     """
     import cv2
 
-    corners = np.array(
-        [[box_m[i, 0], box_m[j, 1], box_m[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
-    )
+    corners = box_corners(*box_m)
     pixels, depth = camera.project(corners)
-    if (depth <= 0.1).any():
+    if (depth <= LEAST_DEPTH_M).any():
         return Space(np.zeros((0, 2)), np.zeros((0, 2)))
     ahead = corners[:, :2] @ outward
     front = pixels[ahead > 0.5 * (ahead.min() + ahead.max())]

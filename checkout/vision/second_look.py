@@ -33,7 +33,7 @@ FACING_ROOM = 0.15
 """Assumed: a facing's cut-out is larger than the facing on each side by this share of it."""
 LEAST_FACING_PX = 12.0
 """Assumed: a facing that a camera sees smaller than this is not looked at."""
-HAND_SCORE = {"bias": 0.85, "first": 1.07, "second": 0.81}
+HAND_SCORE = {"bias": 0.38, "first": 1.1, "second": 0.94}
 """Measured (logistic fit to what the shipped YOLO took for hands in six validation recordings): log odds of a hand from
 those of YOLO's score ("first") and of the second look."""
 BOX_SHARE = 0.8
@@ -165,15 +165,10 @@ def facing_spaces(planogram: Planogram, camera: Camera) -> dict[str, Region]:
     for facing in planogram.values():
         if facing.box_min_m is None or facing.box_max_m is None:
             continue
-        low, high = facing.box_min_m, facing.box_max_m
-        corners = [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-        pixels, depth = camera.project(np.array(corners))
-        if (depth <= 0.1).any():
-            continue
-        x1, y1 = np.maximum(pixels.min(axis=0), 0.0)
-        x2, y2 = np.minimum(pixels.max(axis=0), (camera.width, camera.height))
-        if x2 - x1 >= LEAST_FACING_PX and y2 - y1 >= LEAST_FACING_PX:
-            regions[facing.facing] = (float(x1), float(y1), float(x2), float(y2))
+        seen = camera.box_seen(facing.box_min_m, facing.box_max_m)
+        if seen is not None and (seen[2:] - seen[:2] >= LEAST_FACING_PX).all():
+            x1, y1, x2, y2 = seen.tolist()
+            regions[facing.facing] = (x1, y1, x2, y2)
     return regions
 
 

@@ -20,6 +20,8 @@ from checkout.vision.second_look import Region, SecondLook, cut_region
 
 ITEM_SCORE = 0.35
 """Assumed: an item detection counts as standing at a place from this score on."""
+LEAST_REGION_PX = 8.0
+"""Assumed: items are not counted at a facing that a camera sees smaller than this."""
 LOOKS_S = 8.0
 LOOKS_EACH = 5
 """Assumed: so many looks on each side of a reach are compared, of the last so many seconds."""
@@ -166,16 +168,10 @@ def facing_regions(planogram: Planogram, camera: Camera) -> dict[str, Region]:
         low[back & (outward > 0)] = middle[back & (outward > 0)]
         high[back & (outward < 0)] = middle[back & (outward < 0)]
         high[2] = low[2] + 0.75 * (high[2] - low[2])
-        corners = np.array(
-            [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-        )
-        pixels, depth = camera.project(corners)
-        if (depth <= 0.1).any():
-            continue
-        x1, y1 = np.maximum(pixels.min(axis=0), 0.0)
-        x2, y2 = np.minimum(pixels.max(axis=0), (camera.width, camera.height))
-        if x2 - x1 >= 8 and y2 - y1 >= 8:
-            regions[facing.facing] = (float(x1), float(y1), float(x2), float(y2))
+        seen = camera.box_seen(low, high)
+        if seen is not None and (seen[2:] - seen[:2] >= LEAST_REGION_PX).all():
+            x1, y1, x2, y2 = seen.tolist()
+            regions[facing.facing] = (x1, y1, x2, y2)
     return regions
 
 

@@ -40,6 +40,10 @@ from checkout.vision.video import ahead, frames_in_time_order, probe, read_frame
 
 LEAST_FACING = 0.003
 """Assumed: a facing less likely than this to have been reached into is not looked at for changes."""
+SIGN_WAIT_S = 4.0
+"""Measured (vision alone, twelve validation recordings, weights fitted to the other half): so long after a reach it is
+said what changed, because somebody may stand before the facing at first. Waiting 1.3, 3, 4 or 5 s gave an event F1 of
+0.724, 0.742, 0.747 and 0.749."""
 AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
 NOTICED_AHEAD = 4
@@ -286,6 +290,7 @@ def watch_recording(
     history: deque[Standing] = deque()
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
+    waiting: list[int] = []
     count = 0
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
@@ -317,12 +322,20 @@ def watch_recording(
             while history[0][0] < t_s - MEMORY_S:
                 history.popleft()
             for reach in finder.update(t_s, tracks, ended):
-                reaches.append(_with_looks(_with_signs(reach, looks), closer, history, fronts))
+                reaches.append(_with_looks(reach, closer, history, fronts))
+                waiting.append(len(reaches) - 1)
                 sightings.keep(reach.t_start_s, reach.t_end_s)
                 places.keep(reach.t_start_s, reach.t_end_s)
+            due = [i for i in waiting if reaches[i].t_end_s + SIGN_WAIT_S <= t_s]
+            for i in due:
+                reaches[i] = _with_signs(reaches[i], looks)
+                waiting.remove(i)
             sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
-    reaches += [_with_looks(_with_signs(reach, looks), closer, history, fronts) for reach in last]
+    waiting += range(len(reaches), len(reaches) + len(last))
+    reaches += [_with_looks(reach, closer, history, fronts) for reach in last]
+    for i in waiting:
+        reaches[i] = _with_signs(reaches[i], looks)
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
     sight = _sight(sightings.rows(), places.rows(), moments, list(watches.values()), count, warnings)

@@ -38,6 +38,16 @@ def test_rays_undo_projection(x: float, y: float, depth: float, k1: float, p1: f
     assert camera.rays(pixels)[0] == pytest.approx(toward, abs=1e-4)
 
 
+def test_a_box_is_seen_between_its_outermost_corners_and_not_behind_the_camera() -> None:
+    matrix = np.array([[100, 0, 50], [0, 100, 40], [0, 0, 1.0]])
+    camera = Camera("c", "c.mp4", 12, 100, 80, matrix, np.zeros(5), np.eye(3), np.zeros(3))
+    # 0.2 m to either side at 1 m are 20 pixels, and the far side, at 2 m, lies within.
+    assert camera.box_seen((-0.2, -0.1, 1.0), (0.2, 0.1, 2.0)) == pytest.approx([30, 30, 70, 50])
+    assert camera.box_seen((-0.2, -0.1, 1.0), (0.9, 0.1, 2.0)) == pytest.approx([30, 30, 100, 50])
+    assert camera.box_seen((2.0, -0.1, 1.0), (2.5, 0.1, 1.5)) == pytest.approx([100, 30, 100, 50])
+    assert camera.box_seen((-0.2, -0.1, 0.05), (0.2, 0.1, 2.0)) is None
+
+
 def test_a_recording_survives_being_written_and_read(weighed: Recording) -> None:
     again = Recording.open(weighed.path)
     assert again.entries == weighed.entries
