@@ -401,7 +401,7 @@ def train_second_look_command(
         list[Path] | None, typer.Option("--real", help="Real boxed hands (Pascal VOC); repeatable.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
-    device: Annotated[str, typer.Option(help="That the networks train on: cpu, cuda, ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="That the networks train on: cpu, or a GPU's number.")] = "cpu",
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:

@@ -160,7 +160,7 @@ def train_second_look(
         plans: acted plans whose reaches are looked at before and after.
         grasps: acted plans whose reaches are looked at while the hand is at the item.
         real: folders of real boxed hands (Pascal VOC), beside the rendered ones.
-        device: that the networks train on, as torch names it; what the arm and place networks see is drawn by the
+        device: that the networks train on, "cpu" or a GPU's number; what the arm and place networks see is drawn by the
             processor all the same.
 
     Raises:
@@ -168,7 +168,10 @@ def train_second_look(
     """
     import torch
 
+    from checkout.vision.training import torch_device
+
     check_free(out, force=force)
+    device = torch_device(device)
     tell = progress or (lambda doing, share: None)
     work = out.with_suffix(".work")
     hands = _hands(work, frames, seed, real, workers, tell)

@@ -62,6 +62,7 @@ def train(
     """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     tell = progress or (lambda doing, share: None)
+    kind = kind_of(device)
     target = out / f"{SHIPPED_NAME}.pt"
     check_free(target, force=force or resume)
     work = out / "work"
@@ -83,7 +84,6 @@ def train(
         tell("training", (trainer.epoch + 1) / trainer.epochs)
 
     model.add_callback("on_fit_epoch_end", epoch_done)
-    kind = kind_of(device)
     if resume:
         model.train(trainer=FastTrainer, resume=True)
     else:
@@ -142,13 +142,37 @@ def train(
     return target
 
 
-def kind_of(device: str | None) -> str:
-    """Whether training on a device is on a "gpu" (CUDA) or on a "cpu"; without one, what Ultralytics would choose."""
+def torch_device(device: str | None) -> str:
+    """What torch calls a device, "cpu" or "cuda:0"; without one, what Ultralytics would choose.
+
+    Raises:
+        InputError: several are named, there is none of that name, or torch cannot use it.
+    """
     import torch
 
+    number = "0" if device == "cuda" else (device or "").removeprefix("cuda:")
     if device is None:
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    return "gpu" if device.split(":")[-1].split(",")[0].isdigit() or device == "cuda" else "cpu"
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return device
+    if not number.isdigit():
+        raise InputError(
+            "--device", "", f"{device!r}, expected cpu or one GPU's number", "name one, for example 0"
+        )
+    if int(number) >= torch.cuda.device_count():
+        seen = torch.cuda.device_count()
+        raise InputError(
+            "--device",
+            "",
+            f"{device!r}, but torch sees {seen} GPUs",
+            "leave it out to train on what there is",
+        )
+    return f"cuda:{number}"
+
+
+def kind_of(device: str | None) -> str:
+    """Whether training on a device is on a "gpu" or on a "cpu", see `torch_device`."""
+    return "cpu" if torch_device(device) == "cpu" else "gpu"
 
 
 def forget_places(weights: Path) -> None:

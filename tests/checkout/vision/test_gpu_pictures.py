@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from checkout.cli import main
 from checkout.vision.gpu_pictures import GREY, GpuPictures, Variation
 
 SIDE = 64
@@ -118,3 +121,19 @@ def test_every_picture_comes_once_a_round_and_the_seed_decides_the_rest() -> Non
     assert all((a["img"] == b["img"]).all() for a, b in zip(batches, again, strict=True))
     other = list(loader(pictures, varied, batch=3, seed=2))
     assert not all((a["img"] == b["img"]).all() for a, b in zip(batches, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("0,1", "expected cpu or one GPU"), ("gpu", "expected cpu or one GPU"), ("99", "torch sees")],
+)
+def test_a_device_that_is_none_is_said_before_anything_is_rendered(
+    device: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("train", "train-second-look"):
+        out = tmp_path / ("second.pt" if "second" in command else "out")
+        with pytest.raises(SystemExit) as left:
+            main([command, "--out", str(out), "--device", device])
+        assert left.value.code == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
