@@ -77,8 +77,8 @@ def test_classes_are_named_or_left_out(film: Path, tmp_path: Path) -> None:
     frame=st.integers(1, 30),
     left=st.floats(-5, 60),
     top=st.floats(-5, 40),
-    width=st.floats(6, 200),
-    height=st.floats(6, 200),
+    width=st.floats(6.5, 200),
+    height=st.floats(6.5, 200),
 )
 @settings(max_examples=60, deadline=None)
 def test_boxes_never_leave_the_picture(
