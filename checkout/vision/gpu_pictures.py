@@ -2,7 +2,8 @@
 
 Ultralytics varies pictures on the processor, one by one, and a small network on a GPU waits for them. Here all
 pictures lie on the GPU, and whole batches are put together there, with the same variations: a mosaic of four,
-turned, scaled, shifted and mirrored, in another light.
+turned, scaled, shifted and mirrored, in another light. What is drawn derives from the seed; sums on a GPU do not come
+in a fixed order, so two trainings of one seed differ in the last digits and then more.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import torch
 from torch.nn import functional
 
 GREY = 114.0
+"""As in Ultralytics: what no picture covers."""
 LEAST_SIDE_PX, LEAST_LEFT = 2.0, 0.1
 """As in Ultralytics: a box that is left narrower, or with less than this share of its area, is dropped."""
 READERS = 16
+"""Assumed: threads that read the pictures; OpenCV lets go of Python's lock."""
 
 
 class Variation(NamedTuple):

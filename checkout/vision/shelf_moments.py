@@ -24,7 +24,8 @@ LEAST_REGION_PX = 8.0
 """Assumed: items are not counted at a facing that a camera sees smaller than this."""
 LOOKS_S = 8.0
 LOOKS_EACH = 5
-"""Assumed: so many looks on each side of a reach are compared, of the last so many seconds."""
+"""Assumed: so many looks on each side of a reach are compared, of the last so many seconds when it is asked. With
+`watch.SIGN_WAIT_S` that leaves a reach of nearly 4 s without a look before it."""
 LOOK_EVERY_S = 0.15
 """Assumed: looks are remembered this far apart."""
 CLEAR_S = 0.1

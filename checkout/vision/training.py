@@ -150,23 +150,18 @@ def torch_device(device: str | None) -> str:
     """
     import torch
 
-    number = "0" if device == "cuda" else (device or "").removeprefix("cuda:")
     if device is None:
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return device
+    number = "0" if device == "cuda" else device.removeprefix("cuda:")
     if not number.isdigit():
         raise InputError(
             "--device", "", f"{device!r}, expected cpu or one GPU's number", "name one, for example 0"
         )
     if int(number) >= torch.cuda.device_count():
-        seen = torch.cuda.device_count()
-        raise InputError(
-            "--device",
-            "",
-            f"{device!r}, but torch sees {seen} GPUs",
-            "leave it out to train on what there is",
-        )
+        problem = f"{device!r}, but torch sees {torch.cuda.device_count()} GPUs"
+        raise InputError("--device", "", problem, "leave it out to train on what there is")
     return f"cuda:{number}"
 
 

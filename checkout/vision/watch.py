@@ -41,9 +41,7 @@ from checkout.vision.video import ahead, frames_in_time_order, probe, read_frame
 LEAST_FACING = 0.003
 """Assumed: a facing less likely than this to have been reached into is not looked at for changes."""
 SIGN_WAIT_S = 4.0
-"""Measured (vision alone, twelve validation recordings, weights fitted to the other half): so long after a reach it is
-said what changed, because somebody may stand before the facing at first. Waiting 1.3, 3, 4 or 5 s gave an event F1 of
-0.724, 0.742, 0.747 and 0.749."""
+"""Assumed: so long after a reach it is said what changed, because somebody may stand before the facing at first."""
 AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
 NOTICED_AHEAD = 4
