@@ -8,7 +8,6 @@ the second network once for each facing that the hand may be at, with the facing
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +16,8 @@ import numpy as np
 from checkout.catalog import Planogram
 from checkout.recording import LEAST_DEPTH_M, Camera, box_corners
 from checkout.vision.clothes import likeness
-from checkout.vision.hands import MEMORY_S
 from checkout.vision.people import BODY_HEIGHT_M, BODY_RADIUS_M
+from checkout.vision.picture_memory import PictureMemory, Remembered, smaller
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +38,7 @@ PLACE_ROOM_M = 0.9
 MOST_LIKE = 3.0
 """Assumed: no point's colour says more for or against a person than this, as a log likelihood ratio."""
 SHRUNK = 2
-"""Pictures are remembered this many times smaller."""
-REMEMBER_S = 0.14
-"""Assumed: pictures are remembered this far apart."""
+"""Reaches are looked at in pictures this many times smaller than those remembered."""
 WRONG_SHARE = 0.1
 """Assumed: what a camera says of a reach has nothing to do with it so often."""
 MOST_PEOPLE = 6
@@ -95,14 +92,15 @@ def outline(camera: Camera, at_m: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 class Space(NamedTuple):
-    """A facing as a camera sees it: outlines of its whole space and of its front, convex polygons, pixels [n, 2]."""
+    """A facing as a camera sees it: outlines of its whole space, its front and its base, convex, pixels [n, 2]."""
 
     whole: np.ndarray
     front: np.ndarray
+    base: np.ndarray
 
 
 def space_of(camera: Camera, box_m: np.ndarray, outward: np.ndarray) -> Space:
-    """A facing's outlines; both empty where a corner of it is behind the camera.
+    """A facing's outlines; all empty where a corner of it is behind the camera.
 
     Args:
         box_m: least and largest x, y and z, [2, 3], metres.
@@ -113,10 +111,10 @@ def space_of(camera: Camera, box_m: np.ndarray, outward: np.ndarray) -> Space:
     corners = box_corners(*box_m)
     pixels, depth = camera.project(corners)
     if (depth <= LEAST_DEPTH_M).any():
-        return Space(np.zeros((0, 2)), np.zeros((0, 2)))
-    ahead = corners[:, :2] @ outward
-    front = pixels[ahead > 0.5 * (ahead.min() + ahead.max())]
-    hulls = (cv2.convexHull(points.astype(np.float32)) for points in (pixels, front))
+        return Space(*np.zeros((3, 0, 2)))
+    ahead, height = corners[:, :2] @ outward, corners[:, 2]
+    front, base = ahead > 0.5 * (ahead.min() + ahead.max()), height < 0.5 * (height.min() + height.max())
+    hulls = (cv2.convexHull(part.astype(np.float32)) for part in (pixels, pixels[front], pixels[base]))
     return Space(*(np.asarray(hull).reshape(-1, 2) for hull in hulls))
 
 
@@ -133,7 +131,7 @@ def arm_input(
         outlines: of each person, see `outline`.
         palettes: each person's colours, see `clothes.palette_of`; None where they are not known.
     """
-    bodies = _drawn(outlines, window, len(cut))
+    bodies = drawn(outlines, window, len(cut))
     like = np.clip(likeness(palettes, cut), -MOST_LIKE, MOST_LIKE) / MOST_LIKE
     seen = np.empty((len(outlines), CHANNELS, *cut.shape[:2]), np.float32)
     seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
@@ -146,8 +144,8 @@ def arm_input(
 
 def place_input(cut: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
     """What the network sees for each facing: float32 [facings, CHANNELS, side, side]; `cut` as in `arm_input`."""
-    whole = _drawn([space.whole for space in spaces], window, len(cut))
-    front = _drawn([space.front for space in spaces], window, len(cut))
+    whole = drawn([space.whole for space in spaces], window, len(cut))
+    front = drawn([space.front for space in spaces], window, len(cut))
     seen = np.empty((len(spaces), CHANNELS, *cut.shape[:2]), np.float32)
     seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
     for facing in range(len(spaces)):
@@ -156,7 +154,7 @@ def place_input(cut: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.
     return seen
 
 
-def _drawn(polygons: Sequence[np.ndarray], window: Window, side: int) -> np.ndarray:
+def drawn(polygons: Sequence[np.ndarray], window: Window, side: int) -> np.ndarray:
     """Convex polygons, pixels, filled with ones in a window that is scaled to a side; [polygons, side, side]."""
     import cv2
 
@@ -184,40 +182,28 @@ def reach_network() -> torch.nn.Module:
     )  # fmt: skip
 
 
-class _Picture(NamedTuple):
-    t_s: float
-    image: np.ndarray
-
-
 class ReachLooks:
-    """The last seconds' pictures of one camera, and what they show of reaches.
+    """What one camera's remembered pictures show of reaches.
 
     Args:
         palettes: colours of those whom the entry took a picture of.
     """
 
     def __init__(
-        self, camera: Camera, planogram: Planogram, second: SecondLook, palettes: Mapping[str, np.ndarray]
+        self,
+        camera: Camera,
+        planogram: Planogram,
+        second: SecondLook,
+        palettes: Mapping[str, np.ndarray],
+        memory: PictureMemory,
     ) -> None:
-        self._camera, self._second, self._palettes = camera, second, palettes
+        self._camera, self._second, self._palettes, self._memory = camera, second, palettes, memory
+        self._scale = SHRUNK * memory.shrunk
         self._spaces = {
             f.facing: space_of(camera, np.array([f.box_min_m, f.box_max_m]), np.array(f.front))
             for f in planogram.values()
             if f.box_min_m is not None and f.box_max_m is not None
         }
-        self._pictures: deque[_Picture] = deque()
-
-    def update(self, t_s: float, image: np.ndarray) -> None:
-        """Take in one frame."""
-        import cv2
-
-        if self._pictures and t_s - self._pictures[-1].t_s < REMEMBER_S:
-            return
-        height, width = image.shape[:2]
-        small = cv2.resize(image, (width // SHRUNK, height // SHRUNK), interpolation=cv2.INTER_AREA)
-        self._pictures.append(_Picture(t_s, small))
-        while self._pictures[0].t_s < t_s - MEMORY_S:
-            self._pictures.popleft()
 
     def whose(
         self, at_m: np.ndarray, t_start_s: float, t_end_s: float, history: Sequence[Standing]
@@ -238,9 +224,9 @@ class ReachLooks:
             where = _nearest(history[int(np.abs(times - picture.t_s).argmin())][1], at_m)
             if not where:
                 continue
-            outlines = [outline(self._camera, at) / SHRUNK for at in where.values()]
+            outlines = [outline(self._camera, at) / self._scale for at in where.values()]
             colours = [self._palettes.get(who) for who in where]
-            said = self._second.arms(picture.image, window, outlines, colours)
+            said = self._second.arms(smaller(picture.image, SHRUNK), window, outlines, colours)
             for who, word in zip(where, said.tolist(), strict=True):
                 words.setdefault(who, []).append(word)
         return {who: float(np.mean(said)) for who, said in words.items()}
@@ -252,18 +238,20 @@ class ReachLooks:
         window, pictures = self._window(at_m, PLACE_ROOM_M), self._between(t_start_s, t_end_s)
         if window is None or not pictures:
             return {}
-        spaces = [Space(*(part / SHRUNK for part in self._spaces[name])) for name in facings]
-        said = np.mean([self._second.places(p.image, window, spaces) for p in pictures], axis=0)
+        spaces = [Space(*(part / self._scale for part in self._spaces[name])) for name in facings]
+        said = np.mean(
+            [self._second.places(smaller(p.image, SHRUNK), window, spaces) for p in pictures], axis=0
+        )
         return dict(zip(facings, said.tolist(), strict=True))
 
     def _window(self, at_m: np.ndarray, room_m: float) -> Window | None:
-        """The window of a remembered picture."""
+        """The window in the smaller pictures."""
         window = window_at(self._camera, at_m, room_m)
-        return None if window is None else Window(*(v / SHRUNK for v in window))
+        return None if window is None else Window(*(v / self._scale for v in window))
 
-    def _between(self, t_start_s: float, t_end_s: float) -> list[_Picture]:
+    def _between(self, t_start_s: float, t_end_s: float) -> list[Remembered]:
         """At most `LOOKS_EACH` pictures of a time."""
-        pictures = [p for p in self._pictures if t_start_s <= p.t_s <= t_end_s]
+        pictures = self._memory.between(t_start_s, t_end_s)
         picked = np.unique(np.linspace(0, len(pictures) - 1, LOOKS_EACH).round().astype(int))
         return [pictures[i] for i in picked] if pictures else []
 

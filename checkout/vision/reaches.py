@@ -7,8 +7,9 @@ looked before and after, say whether something was taken, returned, or only touc
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,19 +39,19 @@ HEIGHT_SD_M = 0.07
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": -1.62,
-    "change": 0.28,
-    "holds_on": -0.2,
-    "two_cameras": 1.45,
-    "deep": -3.45,
-    "stay": 0.72,
-    "holding": 0.47,
+    "bias": -0.11,
+    "change": 0.71,
+    "holds_on": -0.25,
+    "two_cameras": 1.08,
+    "deep": -1.79,
+    "stay": 0.55,
+    "holding": 0.41,
     "items": 0.31,
-    "direction": 0.26,
-    "place": 1.17,
-    "seen_at": 0.33,
+    "direction": 0.27,
+    "place": 0.85,
+    "seen_at": 0.32,
 }
-"""Measured (`benchmarks.fit_vision`: softmax fit to 395 reaches of twelve validation recordings, with the shipped
+"""Measured (`benchmarks.fit_vision`: softmax fit to 394 reaches of twelve validation recordings, with the shipped
 networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
 item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
 against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
@@ -66,12 +67,9 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second. None of the 553 reaches of the validation recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-OWNER_TRUST, ARM_TRUST = 0.05, 0.15
-"""Measured (`benchmarks.fit_vision`: softmax fit to 209 reaches of those recordings; with today's networks it gives
--0.02 and 0.12, no different): powers of what the hand's own track says of its person, and of what the arm does,
-beside where people stand."""
-LEAST_OWNER = 1e-3
-"""Assumed: no track is surer than this whose hand it is not."""
+ARM_TRUST = 0.1
+"""Measured (`benchmarks.fit_vision`: softmax fit to 207 reaches of those recordings): the power of what the arm does,
+beside where people stand. What the hand's own track says adds nothing to both."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
@@ -144,7 +142,8 @@ class Reach:
         facing: probability of each facing.
         held_before, held_after: score 0-1 that the hand held an item; NaN where it was not seen.
         owner: probability of each person by whose shoulder the hand stayed near.
-        signs: what each camera says of how each facing that the hand may have reached into changed.
+        signs: what each camera says of how each facing that the hand may have reached into changed, shared with other
+            reaches (see `share_changes`) once all are known.
         standing: how well each person stood for it, see `tracks.stance`.
         arm: log probability of each person by how the arm looks, summed over cameras; empty where none was seen.
         place: the same of each facing that the hand may be at.
@@ -261,17 +260,43 @@ class ReachFinder:
         return {n: float(w) for n, w in zip(self._front.names, weight, strict=True) if w > 1e-4}
 
 
+def share_changes(reaches: Sequence[Reach]) -> list[Reach]:
+    """Reaches in time order; what changed while others reached there too is as likely theirs as they were there.
+
+    A facing is looked at before and after a reach when no hand is before it, so that the looks may lie seconds
+    apart, and one unit that went between them is seen by every reach in that time. The same act seen twice is no other.
+    """
+    ordered = sorted(reaches, key=_middle_s)
+    times = [_middle_s(reach) for reach in ordered]
+    found = []
+    for reach in ordered:
+        signs = {}
+        for facing, said in reach.signs.items():
+            own, shared = reach.facing[facing], []
+            for sign in said:
+                first, last = bisect_right(times, sign.t_before_s), bisect_left(times, sign.t_after_s)
+                others = [r for r in ordered[first:last] if r is not reach and not _same(reach, r)]
+                shared.append(sign.shared(own / (own + sum(r.facing.get(facing, 0.0) for r in others))))
+            signs[facing] = tuple(shared)
+        found.append(replace(reach, signs=signs))
+    return found
+
+
+def _middle_s(reach: Reach) -> float:
+    return 0.5 * (reach.t_start_s + reach.t_end_s)
+
+
 def moments_of(reaches: Sequence[Reach], shopper_of: Mapping[str, str]) -> list[ShelfMoment]:
     """The shelf moments that reaches are, of all cameras together, in time order."""
     kept: list[Reach] = []
     for reach in sorted(reaches, key=lambda r: (-len(r.cameras), r.t_start_s)):
         if not any(_same(reach, other) for other in kept):
             kept.append(reach)
-    return [_moment(reach, shopper_of) for reach in sorted(kept, key=lambda r: r.t_start_s + r.t_end_s)]
+    return [_moment(reach, shopper_of) for reach in sorted(kept, key=_middle_s)]
 
 
 def _same(a: Reach, b: Reach) -> bool:
-    apart = 0.5 * abs(a.t_start_s + a.t_end_s - b.t_start_s - b.t_end_s)
+    apart = abs(_middle_s(a) - _middle_s(b))
     agree = sum(min(p, b.facing.get(f, 0.0)) for f, p in a.facing.items())
     one, other = person_of(a), person_of(b)
     person = sum(p * other.get(who, 0.0) for who, p in one.items()) if one else 1.0
@@ -292,13 +317,11 @@ def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
 
 
 def person_of(reach: Reach) -> dict[str, float]:
-    """Probability of each person that a reach was theirs; empty when nobody is known."""
+    """Probability of each person that a reach was theirs, by the hand's track where it is not known who stood where."""
     if not reach.standing:
         return reach.owner
     weight = {
-        who: reach.owner.get(who, LEAST_OWNER) ** OWNER_TRUST
-        * (standing + STANCE_FLOOR)
-        * float(np.exp(ARM_TRUST * reach.arm.get(who, 0.0)))
+        who: (standing + STANCE_FLOOR) * float(np.exp(ARM_TRUST * reach.arm.get(who, 0.0)))
         for who, standing in reach.standing.items()
     }
     total = sum(weight.values())

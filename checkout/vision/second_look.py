@@ -19,18 +19,29 @@ from checkout.catalog import Planogram
 from checkout.errors import InputError
 from checkout.recording import Camera
 from checkout.vision.detector import CLASSES, Detections
-from checkout.vision.reach_looks import ARM_SIDE, Space, Window, arm_input, place_input, reach_network
+from checkout.vision.reach_looks import (
+    ARM_SIDE,
+    Space,
+    Window,
+    arm_input,
+    drawn,
+    place_input,
+    reach_network,
+    space_of,
+)
 
 if TYPE_CHECKING:
     import torch
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "second-look.pt"
 SIDE = 64
-"""Side of a cut-out as the networks see it, pixels."""
+"""Side of a hand's cut-out as the network sees it, pixels."""
+FACING_SIDE = 96
+"""The same of a facing's: items at its far end are small."""
 HAND_ROOM, LEAST_HAND_PX = 2.2, 44.0
 """Assumed: a hand's cut-out is this many times its box's longer side, and at least so many pixels."""
-FACING_ROOM = 0.15
-"""Assumed: a facing's cut-out is larger than the facing on each side by this share of it."""
+FACING_ROOM = 1.12
+"""Assumed: a facing's cut-out is this many times the longer side of where its space appears."""
 LEAST_FACING_PX = 12.0
 """Assumed: a facing that a camera sees smaller than this is not looked at."""
 HAND_SCORE = {"bias": 0.38, "first": 1.1, "second": 0.94}
@@ -40,7 +51,6 @@ BOX_SHARE = 0.8
 """Measured on the same: the share of the second look in a hand's box; 0.7 to 0.85 overlap the true boxes best."""
 CHANGES = ("none", "pick", "put_back")
 GREY = (114, 114, 114)
-Region = tuple[float, float, float, float]
 
 
 class HandLooks(NamedTuple):
@@ -78,11 +88,16 @@ class SecondLook:
         said = _run(self._hand, as_input(np.stack([cut_square(image, window) for window in windows])))
         return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
 
-    def facings(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Probability of each of `CHANGES` [n, 3] from cut-outs before and after, uint8 [n, SIDE, SIDE, 3]."""
+    def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Probability of each of `CHANGES` [n, 3].
+
+        Args:
+            before, after: cut-outs of facings, see `cut_facing`, uint8 [n, FACING_SIDE, FACING_SIDE, 3].
+            shape: where in them the facings are, see `FacingView`, likewise.
+        """
         if not len(before):
             return np.zeros((0, len(CHANGES)))
-        said = _run(self._facing, as_input(np.concatenate([before, after], axis=3)))
+        said = _run(self._facing, as_input(np.concatenate([before, after, shape], axis=3)))
         weight = np.exp(said - said.max(axis=1, keepdims=True))
         return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
@@ -148,59 +163,112 @@ def placed_in(windows: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
 
 def cut_square(image: np.ndarray, window: Sequence[float] | np.ndarray, side: int = SIDE) -> np.ndarray:
     """A square of a picture, scaled to `side` pixels; grey beyond the picture's border."""
+    import cv2
+
     x, y, wide = (float(v) for v in window)
-    return _cut(image, (x - wide / 2, y - wide / 2, x + wide / 2, y + wide / 2), side)
+    scale = side / wide
+    matrix = np.array([[scale, 0.0, -(x - wide / 2) * scale], [0.0, scale, -(y - wide / 2) * scale]])
+    return np.asarray(
+        cv2.warpAffine(
+            image,
+            matrix,
+            (side, side),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=GREY,
+        )
+    )
 
 
-def cut_region(image: np.ndarray, region: Region, side: int = SIDE) -> np.ndarray:
-    """A facing's region of a picture with some room around it, scaled to `side` x `side` pixels."""
-    x1, y1, x2, y2 = region
-    more_x, more_y = FACING_ROOM * (x2 - x1), FACING_ROOM * (y2 - y1)
-    return _cut(image, (x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y), side)
+class FacingView(NamedTuple):
+    """A facing as a camera sees it.
+
+    Attributes:
+        window: what is cut out of the camera's picture.
+        space: outlines of the facing there.
+    """
+
+    window: Window
+    space: Space
+
+    def shape(self, side: int = FACING_SIDE, wider: float = 1.0) -> np.ndarray:
+        """The facing's whole space, its front and its base, 255 in a channel each, uint8 [side, side, 3].
+
+        Args:
+            wider: show so many times as much around.
+        """
+        drawn_ = drawn(self.space, self.window._replace(side=wider * self.window.side), side)
+        return np.asarray(255 * drawn_.transpose(1, 2, 0)).astype(np.uint8)
 
 
-def facing_spaces(planogram: Planogram, camera: Camera) -> dict[str, Region]:
-    """Where each facing's whole space appears in a calibrated camera; facings out of the picture are left out."""
-    regions: dict[str, Region] = {}
+def facing_views(planogram: Planogram, camera: Camera) -> dict[str, FacingView]:
+    """How a calibrated camera sees each facing; those out of the picture, or too small in it, are left out."""
+    views: dict[str, FacingView] = {}
     for facing in planogram.values():
         if facing.box_min_m is None or facing.box_max_m is None:
             continue
         seen = camera.box_seen(facing.box_min_m, facing.box_max_m)
         if seen is not None and (seen[2:] - seen[:2] >= LEAST_FACING_PX).all():
-            x1, y1, x2, y2 = seen.tolist()
-            regions[facing.facing] = (x1, y1, x2, y2)
-    return regions
+            x, y = 0.5 * (seen[:2] + seen[2:])
+            window = Window(float(x), float(y), FACING_ROOM * float((seen[2:] - seen[:2]).max()))
+            box = np.array([facing.box_min_m, facing.box_max_m])
+            views[facing.facing] = FacingView(window, space_of(camera, box, np.array(facing.front)))
+    return views
+
+
+def cut_facing(
+    image: np.ndarray, view: FacingView, side: int = FACING_SIDE, *, wider: float = 1.0, shrunk: int = 1
+) -> np.ndarray:
+    """A facing's cut-out of a picture, uint8 [side, side, 3].
+
+    Args:
+        wider: show so many times as much around.
+        shrunk: the picture is so many times smaller than the camera's.
+    """
+    import cv2
+
+    x, y, across = view.window
+    window = np.array([x, y, wider * across]) / shrunk
+    # Twice the size first, so that no pixel is left out where the picture is finer than the cut-out.
+    return np.asarray(
+        cv2.resize(cut_square(image, window, 2 * side), (side, side), interpolation=cv2.INTER_AREA)
+    )
 
 
 def hand_network() -> torch.nn.Module:
     """[n, 3, SIDE, SIDE] -> [n, 6]: logits of hand and holding, and the box as in `boxes_in`."""
-    return _network(3, 6)
+    from torch import nn
+
+    return nn.Sequential(
+        *_layer(3, 16, 2), *_layer(16, 32, 2), *_layer(32, 32, 1), *_layer(32, 64, 2), *_layer(64, 64, 1),
+        *_layer(64, 96, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96 * (SIDE // 16) ** 2, 128), nn.SiLU(),
+        nn.Linear(128, 6),
+    )  # fmt: skip
 
 
 def facing_network() -> torch.nn.Module:
-    """[n, 6, SIDE, SIDE], before and after -> [n, 3] logits of `CHANGES`."""
-    return _network(6, len(CHANGES))
+    """[n, 9, FACING_SIDE, FACING_SIDE], before, after and the shape -> [n, 3] logits of `CHANGES`."""
+    from torch import nn
+
+    return nn.Sequential(
+        *_layer(9, 24, 2), *_layer(24, 32, 2), *_layer(32, 32, 1), *_layer(32, 64, 2), *_layer(64, 64, 1),
+        *_layer(64, 96, 2), *_layer(96, 96, 1), *_layer(96, 96, 2), nn.Flatten(), nn.Dropout(0.2),
+        nn.Linear(96 * (FACING_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, len(CHANGES)),
+    )  # fmt: skip
 
 
 def as_input(cuts: np.ndarray, device: str = "cpu") -> torch.Tensor:
     """Cut-outs, uint8 [n, SIDE, SIDE, channels], as the networks take them: float32 [n, channels, SIDE, SIDE]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(cuts.transpose(0, 3, 1, 2))).to(device).float() / 255 - 0.5
+    return torch.from_numpy(cuts).to(device).permute(0, 3, 1, 2).float() / 255 - 0.5
 
 
-def _network(channels: int, out: int) -> torch.nn.Module:
+def _layer(before: int, after: int, stride: int) -> list[torch.nn.Module]:
     from torch import nn
 
-    def layer(before: int, after: int, stride: int) -> list[nn.Module]:
-        conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        return [conv, nn.BatchNorm2d(after), nn.SiLU()]
-
-    return nn.Sequential(
-        *layer(channels, 16, 2), *layer(16, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
-        *layer(64, 96, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96 * (SIDE // 16) ** 2, 128), nn.SiLU(),
-        nn.Linear(128, out),
-    )  # fmt: skip
+    conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(after), nn.SiLU()]
 
 
 def _folded(network: Any) -> torch.nn.Module:
@@ -253,24 +321,6 @@ def _networks(weights: Path) -> tuple[Any, ...]:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(weights, "", f"is not weights of the second look ({why})") from error
     return tuple(made)
-
-
-def _cut(image: np.ndarray, region: Region, side: int) -> np.ndarray:
-    import cv2
-
-    x1, y1, x2, y2 = region
-    across, down = side / (x2 - x1), side / (y2 - y1)
-    matrix = np.array([[across, 0.0, -x1 * across], [0.0, down, -y1 * down]])
-    return np.asarray(
-        cv2.warpAffine(
-            image,
-            matrix,
-            (side, side),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=GREY,
-        )
-    )
 
 
 def _logit(p: np.ndarray) -> np.ndarray:

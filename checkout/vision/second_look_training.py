@@ -31,13 +31,14 @@ from checkout.vision.reach_looks import (
 )
 from checkout.vision.second_look import (
     CHANGES,
+    FACING_SIDE,
     SIDE,
     as_input,
     boxes_in,
-    cut_region,
+    cut_facing,
     cut_square,
     facing_network,
-    facing_spaces,
+    facing_views,
     hand_network,
     hand_windows,
     placed_in,
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
     from checkout.render.glimpses import Glimpse, Grasp
     from checkout.vision.training_data import Boxed
 
-WIDE_SIDE = 80
-"""Cut-outs are kept this large, pixels, so that training can shift and scale them."""
+WIDE_SIDE, WIDE_FACING_SIDE = 80, 120
+"""Cut-outs of hands and of facings are kept this large, pixels, so that training can shift and scale them."""
 WIDE = WIDE_SIDE / SIDE
 VALIDATION_SHARE, FEWEST_FRAMES = 0.08, 8
 """Assumed: so much of the frames and plans is only scored, and at least so many frames."""
@@ -62,8 +63,10 @@ AT_ONCE = 8
 """Pictures that the detector is shown at once."""
 ELSEWHERE = 3
 """Assumed: boxes of no hand for each picture, beside those that the detector wrongly proposes."""
-UNCHANGED = 5
-"""Assumed: facings that nobody reached into, for each pair of pictures."""
+UNCHANGED, BESIDE, BESIDE_PX = 5, 3, 120.0
+"""Assumed: facings that nobody reached into, for each pair of pictures, and of those this near to one that changed."""
+UNCHANGED_SHOWN = 4
+"""Assumed: an epoch shows so many facings that did not change, drawn anew, for each that did."""
 BATCH, LEARNING_RATE = 128, 2e-3
 """Assumed: cut-outs a step, and AdamW's highest rate in a one-cycle schedule."""
 BOX_LOSS = 6.0
@@ -106,10 +109,17 @@ class Hands(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Cut-outs of facings before and after, uint8 [n, WIDE_SIDE, WIDE_SIDE, 3], and which of `CHANGES` it was, [n]."""
+    """Cut-outs of facings.
+
+    Attributes:
+        before, after: uint8 [n, WIDE_FACING_SIDE, WIDE_FACING_SIDE, 3], BGR.
+        shape: where the facings are in them, likewise, see `FacingView.shape`.
+        change: which of `CHANGES` it was, [n].
+    """
 
     before: np.ndarray
     after: np.ndarray
+    shape: np.ndarray
     change: np.ndarray
 
 
@@ -181,8 +191,8 @@ def train_second_look(
     scores: dict[str, float] = {}
     networks = {}
     trainings: dict[str, Callable[[], tuple[torch.nn.Module, dict[str, float]]]] = {
-        "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, device, tell),
-        "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, device, tell),
+        "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, seed, device, tell),
+        "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, seed, device, tell),
         "arm": lambda: _train_reaches("arm", reaches["train"], reaches["val"], epochs, seed, device, tell),
         "place": lambda: _train_reaches(
             "place", reaches["train"], reaches["val"], epochs, seed, device, tell
@@ -295,7 +305,7 @@ def _jittered(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _train_hands(
-    train: Hands, val: Hands, epochs: int, device: str, tell: Progress
+    train: Hands, val: Hands, epochs: int, seed: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     import torch
     from torch.nn import functional
@@ -304,8 +314,12 @@ def _train_hands(
         torch.from_numpy(x).to(device) for x in (train.hand, train.holding, train.placed)
     )
 
+    rng = np.random.default_rng([seed, 14])
+
     def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
-        cuts, (shift, scale, flip) = _varied(as_input(train.cuts[rows.numpy()], device))
+        moved = _moved(train.cuts[rows.numpy()], SIDE, rng)
+        cuts = _relit(as_input(moved.cuts, device), tint=0.3)
+        shift, scale, flip = (torch.from_numpy(x).float().to(device) for x in moved[1:])
         rows = rows.to(device)
         target = placed[rows].clone()
         target[:, :2] = (target[:, :2] - shift) / scale[:, None]
@@ -319,8 +333,9 @@ def _train_hands(
         return total + BOX_LOSS * functional.smooth_l1_loss(said[real, 2:], target[real], beta=0.05)
 
     network = hand_network()
-    _fit(network, loss, len(train.hand), epochs, device, lambda share: tell("training on hands", share))
-    said = _said(network, _middle(val.cuts))
+    every = torch.arange(len(train.hand))
+    _fit(network, loss, lambda: every, epochs, device, partial(tell, "training on hands"))
+    said = _said(network, _middle(val.cuts, SIDE))
     proposed = ~np.isnan(val.proposed)
     real = proposed & (val.hand > 0)
     unit = np.tile([0.0, 0.0, 1.0], (len(val.hand), 1))
@@ -356,31 +371,44 @@ def _facings_of_plan(seed: int, number: int) -> Iterator[Pairs]:
 
 def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
     """What changed, what was reached into, and some others; none that a hand is before."""
-    from checkout.vision.shelf_moments import covered_by
+    from checkout.vision.shelf_moments import around, covered_by
 
-    regions = facing_spaces(glimpse.planogram, glimpse.camera)
-    free = sorted(set(regions) - covered_by(regions, glimpse.hands_xyxy))
+    views = facing_views(glimpse.planogram, glimpse.camera)
+    free = sorted(set(views) - covered_by({f: around(v) for f, v in views.items()}, glimpse.hands_xyxy))
     moved = [f for f in free if glimpse.change.get(f)]
     still = [f for f in free if f not in glimpse.change]
     reached = [f for f in still if f == glimpse.reached]
     others = [str(f) for f in rng.permutation(still)[:UNCHANGED]]
-    for facing in dict.fromkeys([*moved, *reached, *others]):
-        x1, y1, x2, y2 = regions[facing]
-        more_x, more_y = 0.5 * (WIDE - 1) * (x2 - x1), 0.5 * (WIDE - 1) * (y2 - y1)
-        wide = (x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y)
+    middles = np.array([views[f].window[:2] for f in glimpse.change if f in views]).reshape(-1, 2)
+    near = [f for f in still if (np.abs(views[f].window[:2] - middles).sum(axis=1) < BESIDE_PX).any()]
+    beside = [str(f) for f in rng.permutation(near)[:BESIDE]]
+    wider = WIDE_FACING_SIDE / FACING_SIDE
+    for facing in dict.fromkeys([*moved, *reached, *beside, *others]):
+        view = views[facing]
         gain = glimpse.change.get(facing, 0)
         name = "none" if not gain else "put_back" if gain > 0 else "pick"
-        before, after = (cut_region(image, wide, WIDE_SIDE) for image in (glimpse.before, glimpse.after))
-        yield Pairs(before, after, np.array(CHANGES.index(name)))
+        before, after = (
+            cut_facing(image, view, WIDE_FACING_SIDE, wider=wider)
+            for image in (glimpse.before, glimpse.after)
+        )
+        shape = view.shape(WIDE_FACING_SIDE, wider)
+        yield Pairs(before, after, shape, np.array(CHANGES.index(name)))
 
 
 def _train_facings(
-    train: Pairs, val: Pairs, epochs: int, device: str, tell: Progress
+    train: Pairs, val: Pairs, epochs: int, seed: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     import torch
     from torch.nn import functional
 
-    change = torch.from_numpy(train.change).long()
+    change, rng = torch.from_numpy(train.change).long(), np.random.default_rng([seed, 15])
+    changed, unchanged = (
+        torch.from_numpy(np.flatnonzero(part)) for part in (train.change > 0, train.change == 0)
+    )
+
+    def epoch_rows() -> torch.Tensor:
+        shown = torch.randperm(len(unchanged))[: UNCHANGED_SHOWN * max(1, len(changed))]
+        return torch.cat([changed, unchanged[shown]])
 
     def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
         picked = rows.numpy()
@@ -388,15 +416,16 @@ def _train_facings(
         back = torch.rand(len(rows)) < 0.5
         turned = back.numpy()[:, None, None, None]
         before, after = train.before[picked], train.after[picked]
-        both = np.concatenate([np.where(turned, after, before), np.where(turned, before, after)], axis=3)
-        cuts, _ = _varied(as_input(both, device))
+        both = np.where(turned, after, before), np.where(turned, before, after)
+        moved = _moved(np.concatenate([*both, train.shape[picked]], axis=3), FACING_SIDE, rng)
+        cuts = _relit(as_input(moved.cuts, device), tint=0.06)
         label = change[rows]
         label = torch.where(back & (label > 0), 3 - label, label)
         return functional.cross_entropy(network(cuts), label.to(device), label_smoothing=0.02)
 
     network = facing_network()
-    _fit(network, loss, len(train.change), epochs, device, lambda share: tell("training on facings", share))
-    said = _said(network, _middle(np.concatenate([val.before, val.after], axis=3)))
+    _fit(network, loss, epoch_rows, epochs, device, partial(tell, "training on facings"))
+    said = _said(network, _middle(np.concatenate([val.before, val.after, val.shape], axis=3), FACING_SIDE))
     said = np.exp(said - said.max(axis=1, keepdims=True))
     said /= said.sum(axis=1, keepdims=True)
     moved = val.change > 0
@@ -577,8 +606,8 @@ def _train_reaches(
         return functional.cross_entropy(_by_reach(said, counts), first)
 
     network = reach_network()
-    told = partial(tell, f"training on {name}s")
-    _fit(network, loss, len(train.cameras), epochs, device, told, batch=REACHES)
+    every = torch.arange(len(train.cameras))
+    _fit(network, loss, lambda: every, epochs, device, partial(tell, f"training on {name}s"), batch=REACHES)
     right, logs = [], []
     with torch.inference_mode():
         for row in range(len(val.cameras)):
@@ -652,13 +681,18 @@ def _loaded(folder: Path, plans: range) -> dict[str, np.ndarray]:
 def _fit(
     network: torch.nn.Module,
     loss: Callable[[Network, torch.Tensor], torch.Tensor],
-    rows: int,
+    epoch_rows: Callable[[], torch.Tensor],
     epochs: int,
     device: str,
     tell: Callable[[float], None],
     batch: int = BATCH,
 ) -> None:
-    """Train a network on a device, in bfloat16 where that multiplies it; afterwards it is on the processor again."""
+    """Train a network on a device, in bfloat16 where that multiplies it; afterwards it is on the processor again.
+
+    Args:
+        loss: of the network on some rows.
+        epoch_rows: the rows of one epoch, always as many.
+    """
     import torch
 
     from checkout.vision.trainer import multiplies_bfloat16
@@ -672,11 +706,12 @@ def _fit(
         return said.float()
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    steps = max(1, rows // batch)
+    steps = max(1, len(epoch_rows()) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * steps + 1)
     network.train()
     for epoch in range(epochs):
-        order = torch.randperm(rows)
+        rows = epoch_rows()
+        order = rows[torch.randperm(len(rows))]
         for step in range(steps):
             error = loss(asked, order[step * batch : (step + 1) * batch])
             optimizer.zero_grad()
@@ -687,40 +722,64 @@ def _fit(
     network.cpu().eval()
 
 
-def _varied(wide: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Wide cut-outs shifted, scaled, mirrored and lit otherwise; [n, channels, SIDE, SIDE].
+class Moved(NamedTuple):
+    """Cut-outs moved at random.
 
-    All channels of a cut-out move alike; each picture of a pair gets a light of its own.
-
-    Returns:
-        the cut-outs; the shift [n, 2] and the scale [n] in sides of the middle window, and -1 where mirrored [n].
+    Attributes:
+        cuts: uint8 [n, side, side, channels].
+        shift: in sides of the middle window, [n, 2].
+        scale: of the window, [n].
+        flip: -1 where mirrored, else 1, [n].
     """
+
+    cuts: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    flip: np.ndarray
+
+
+def _moved(wide: np.ndarray, side: int, rng: np.random.Generator) -> Moved:
+    """Cut-outs, uint8 [n, wider, wider, 3 k], shifted, scaled and mirrored; all channels of one move alike."""
+    import cv2
+
+    n, middle = len(wide), 0.5 * wide.shape[1]
+    shift, scale = rng.uniform(-0.08, 0.08, (n, 2)), np.exp(rng.uniform(-0.15, 0.15, n))
+    flip = np.where(rng.uniform(size=n) < 0.5, -1.0, 1.0)
+    cuts = np.empty((n, side, side, wide.shape[3]), np.uint8)
+    for row in range(n):
+        across, down = flip[row] / scale[row], 1 / scale[row]
+        x, y = middle + shift[row] * side
+        matrix = np.array([[across, 0, 0.5 * side - across * x], [0, down, 0.5 * side - down * y]])
+        for first in range(0, wide.shape[3], 3):
+            cuts[row, :, :, first : first + 3] = cv2.warpAffine(
+                wide[row, :, :, first : first + 3], matrix, (side, side), borderMode=cv2.BORDER_REPLICATE
+            )
+    return Moved(cuts, shift, scale, flip)
+
+
+PICTURE_CHANNELS = 6
+"""What comes after these channels is no picture."""
+
+
+def _relit(seen: torch.Tensor, tint: float) -> torch.Tensor:
+    """Cut-outs [n, channels, side, side] lit otherwise, each channel by up to half of `tint` more, and with noise."""
     import torch
-    from torch.nn import functional
 
-    n, channels = wide.shape[:2]
+    pictures = seen[:, :PICTURE_CHANNELS]
 
-    def drawn(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, device=wide.device) - 0.5
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand((len(seen), *shape), device=seen.device) - 0.5
 
-    scale = torch.exp(drawn(n) * 0.3)
-    shift = drawn(n, 2) * 0.16
-    flip = torch.where(drawn(n) < 0, -1.0, 1.0)
-    grid = torch.zeros(n, 2, 3, device=wide.device)
-    grid[:, 0, 0], grid[:, 1, 1] = scale * flip / WIDE, scale / WIDE
-    grid[:, :, 2] = 2 * shift / WIDE
-    at = functional.affine_grid(grid, [n, channels, SIDE, SIDE], align_corners=False)
-    cuts = functional.grid_sample(wide, at, align_corners=False, padding_mode="border")
-    gain = 1 + drawn(n, 1, 1, 1) * 0.4
-    offset = drawn(n, 1, 1, 1) * 0.25
-    tint = 1 + drawn(n, channels, 1, 1) * (0.3 if channels == 3 else 0.06)
-    return cuts * gain * tint + offset + torch.randn_like(cuts) * 0.02, (shift, scale, flip)
+    gain = (1 + random(1, 1, 1) * 0.4) * (1 + random(pictures.shape[1], 1, 1) * tint)
+    noise = torch.randn_like(pictures) * 0.02
+    seen[:, :PICTURE_CHANNELS] = pictures * gain + random(1, 1, 1) * 0.25 + noise
+    return seen
 
 
-def _middle(wide: np.ndarray) -> np.ndarray:
+def _middle(wide: np.ndarray, side: int) -> np.ndarray:
     """The middle window of wide cut-outs, as it is seen when the network is used."""
-    edge = (WIDE_SIDE - SIDE) // 2
-    return wide[:, edge : edge + SIDE, edge : edge + SIDE]
+    edge = (wide.shape[1] - side) // 2
+    return wide[:, edge : edge + side, edge : edge + side]
 
 
 def _said(network: Any, cuts: np.ndarray) -> np.ndarray:

@@ -1,14 +1,13 @@
 """How places of a calibrated camera look, and whether a hand holds something.
 
-A *place* is a facing projected into the camera. `Looks` remembers how it looked when nothing was in
-front of it, and says what changed there (whether a unit went or came, and items) over a time.
+A *place* is a facing projected into the camera. `Looks` compares how it looked before and after a reach when no hand
+was in front of it, and says what changed there (whether a unit went or came, and items).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,90 +15,119 @@ import numpy as np
 from checkout.catalog import Planogram
 from checkout.recording import Camera
 from checkout.vision.detector import Detections, overlaps
-from checkout.vision.second_look import Region, SecondLook, cut_region
+from checkout.vision.picture_memory import PictureMemory, Remembered
+from checkout.vision.second_look import FacingView, SecondLook, cut_facing
 
 ITEM_SCORE = 0.35
 """Assumed: an item detection counts as standing at a place from this score on."""
 LEAST_REGION_PX = 8.0
 """Assumed: items are not counted at a facing that a camera sees smaller than this."""
-LOOKS_S = 8.0
 LOOKS_EACH = 5
-"""Assumed: so many looks on each side of a reach are compared, of the last so many seconds when it is asked. With
-`watch.SIGN_WAIT_S` that leaves a reach of nearly 4 s without a look before it."""
-LOOK_EVERY_S = 0.15
-"""Assumed: looks are remembered this far apart."""
+"""Assumed: so many looks on each side of a reach are compared."""
+HAND_SCORE = 0.2
+"""Assumed: a hand detection is before what lies under it from this score on."""
 CLEAR_S = 0.1
 """Assumed: a place is clear this long before and after a reach."""
 STATIC_AGE_S = 1.0
 """Assumed: an item that is where one stood this long ago is not in a hand."""
 
 
-@dataclass
-class _Look:
-    """A place while nothing is in front of it: its cut-out (see `second_look`), and the items that stand there."""
+Region = tuple[float, float, float, float]
+
+
+class Sign(NamedTuple):
+    """How a place changed over a time.
+
+    Attributes:
+        change: probability of each of `second_look.CHANGES` [3].
+        items_gone: items that went away.
+        t_before_s, t_after_s: the mean times of the looks that were compared.
+    """
+
+    change: np.ndarray
+    items_gone: float
+    t_before_s: float
+    t_after_s: float
+
+    def shared(self, share: float) -> Sign:
+        """The same where a change, if there was one, is this reach's with a probability, and no change is certain."""
+        if self.change[0] >= 0.5:
+            return self._replace(items_gone=share * self.items_gone)
+        gone, came = share * self.change[1:]
+        return self._replace(
+            change=np.array([1 - gone - came, gone, came]), items_gone=share * self.items_gone
+        )
+
+
+class Side(NamedTuple):
+    """How a place looked on one side of a reach, at a mean time: its cut-out (see `second_look`), and items there."""
 
     t_s: float
     cut: np.ndarray
     items: float
 
 
-class Sign(NamedTuple):
-    """How a place changed over a time: probability of each of `second_look.CHANGES` [3], and items that went away."""
-
-    change: np.ndarray
-    items_gone: float
-
-
 class Looks:
-    """How each facing looked to one camera in the last seconds, whenever no hand was before it.
+    """How each facing looked to one camera whenever no hand was before it.
 
     Args:
         places: where items of each facing are counted.
-        spaces: what is cut out of the picture, for the same facings or some.
+        views: what is cut out of the picture, for the same facings or some.
     """
 
     def __init__(
-        self, places: Mapping[str, Region], spaces: Mapping[str, Region], second: SecondLook
+        self,
+        places: Mapping[str, Region],
+        views: Mapping[str, FacingView],
+        second: SecondLook,
+        memory: PictureMemory,
     ) -> None:
-        self._places = {name: region for name, region in places.items() if name in spaces}
-        self._spaces, self._second = dict(spaces), second
-        self._seen: dict[str, deque[_Look]] = {name: deque() for name in self._places}
+        self._places = {name: region for name, region in places.items() if name in views}
+        self._views, self._second, self._memory = dict(views), second, memory
+        self._shapes = {name: view.shape() for name, view in views.items()}
+        self._regions = {name: around(view) for name, view in views.items()}
 
-    def update(self, t_s: float, image: np.ndarray, found: Detections) -> None:
-        """Take in one frame."""
-        covered, items = covered_places(self._spaces, found), _standing(found)
-        for name, region in self._places.items():
-            seen = self._seen[name]
-            if name not in covered and not (seen and t_s - seen[-1].t_s < LOOK_EVERY_S):
-                seen.append(_Look(t_s, cut_region(image, self._spaces[name]), _items_in(region, items)))
-            while seen and seen[0].t_s < t_s - LOOKS_S:
-                seen.popleft()
+    def before(self, places: Collection[str], t_start_s: float) -> dict[str, Side]:
+        """How those of some places that were seen looked last before a reach began."""
+        seen = self._memory.between(-np.inf, t_start_s - CLEAR_S)[::-1]
+        return self._sides(places, seen)
 
-    def signs(self, places: Collection[str], t_start_s: float, t_end_s: float) -> dict[str, Sign]:
-        """What changed from before to after a time, of those places that were seen on both sides of it."""
-        pairs = {}
-        for place in places:
-            seen = self._seen.get(place, ())
-            before = [look for look in seen if look.t_s < t_start_s - CLEAR_S][-LOOKS_EACH:]
-            after = [look for look in seen if look.t_s > t_end_s + CLEAR_S][:LOOKS_EACH]
-            if before and after:
-                pairs[place] = before, after
-        if not pairs:
+    def signs(self, before: Mapping[str, Side], t_end_s: float) -> dict[str, Sign]:
+        """What changed from before a reach to after its end, of those places that were seen since."""
+        after = self._sides(before, self._memory.between(t_end_s + CLEAR_S, np.inf))
+        if not after:
             return {}
-        cuts = [np.stack([_median_cut(side[i]) for side in pairs.values()]) for i in (0, 1)]
-        changes = self._second.facings(*cuts)
+        first, last = (np.stack([side[name].cut for name in after]) for side in (before, after))
+        changes = self._second.facings(first, last, np.stack([self._shapes[name] for name in after]))
         return {
-            place: Sign(change, _median_items(before) - _median_items(after))
-            for (place, (before, after)), change in zip(pairs.items(), changes, strict=True)
+            name: Sign(change, before[name].items - side.items, before[name].t_s, side.t_s)
+            for (name, side), change in zip(after.items(), changes, strict=True)
         }
 
+    def _sides(self, places: Collection[str], pictures: Sequence[Remembered]) -> dict[str, Side]:
+        """Of each place the first `LOOKS_EACH` pictures in which no hand is before it."""
+        wanted = {name: self._regions[name] for name in places if name in self._places}
+        clear: dict[str, list[Remembered]] = {name: [] for name in wanted}
+        for picture in pictures:
+            missing = {name: region for name, region in wanted.items() if len(clear[name]) < LOOKS_EACH}
+            for name in set(missing) - covered_by(missing, picture.hands_xyxy):
+                clear[name].append(picture)
+        return {name: self._side(name, pictures) for name, pictures in clear.items() if pictures}
 
-def _median_cut(looks: Sequence[_Look]) -> np.ndarray:
-    return np.median([look.cut for look in looks], axis=0).astype(np.uint8)
+    def _side(self, name: str, pictures: Sequence[Remembered]) -> Side:
+        view, region = self._views[name], self._places[name]
+        cuts = [cut_facing(p.image, view, shrunk=self._memory.shrunk) for p in pictures]
+        return Side(
+            float(np.mean([p.t_s for p in pictures])),
+            np.median(cuts, axis=0).astype(np.uint8),
+            float(np.median([_items_in(region, p.items_xy) for p in pictures])),
+        )
 
 
-def _median_items(looks: Sequence[_Look]) -> float:
-    return float(np.median([look.items for look in looks]))
+def around(view: FacingView) -> Region:
+    """The rectangle around a facing in the picture, pixels."""
+    low, high = view.space.whole.min(axis=0), view.space.whole.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 class HoldingJudge:
@@ -119,11 +147,6 @@ class HoldingJudge:
         return np.asarray((overlaps(items.boxes_xyxy, stood) < 0.5).all(axis=1))
 
 
-def covered_places(places: Mapping[str, Region], found: Detections) -> set[str]:
-    """Places that a hand is in front of, with some room around it."""
-    return covered_by(places, found.of("hand", at_least=0.2).boxes_xyxy)
-
-
 def covered_by(places: Mapping[str, Region], hands_xyxy: np.ndarray) -> set[str]:
     """Places that one of the hands' boxes, pixels [n, 4], is in front of, with some room around it."""
     covered: set[str] = set()
@@ -134,7 +157,13 @@ def covered_by(places: Mapping[str, Region], hands_xyxy: np.ndarray) -> set[str]
     return covered
 
 
-def _standing(found: Detections) -> np.ndarray:
+def remember(memory: PictureMemory, t_s: float, image: np.ndarray, found: Detections) -> None:
+    """Remember a picture where one is due, with the hands and items that were found in it."""
+    if memory.due(t_s):
+        memory.add(t_s, image, found.of("hand", at_least=HAND_SCORE).boxes_xyxy, _item_middles(found))
+
+
+def _item_middles(found: Detections) -> np.ndarray:
     """The middle of each item of one picture, pixels [n, 2]."""
     boxes = found.of("item", at_least=ITEM_SCORE).boxes_xyxy
     return np.asarray(0.5 * (boxes[:, :2] + boxes[:, 2:]))

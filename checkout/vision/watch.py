@@ -23,11 +23,20 @@ from checkout.vision.clothes import palette_of
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
+from checkout.vision.picture_memory import PictureMemory
 from checkout.vision.plain_video import PlainVideo
 from checkout.vision.reach_looks import MOST_FACINGS, ReachLooks, Standing, together
-from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
-from checkout.vision.second_look import Region, SecondLook, facing_spaces, refined
-from checkout.vision.shelf_moments import HoldingJudge, Looks, facing_regions, holding_score
+from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of, share_changes
+from checkout.vision.second_look import SecondLook, facing_views, refined
+from checkout.vision.shelf_moments import (
+    HoldingJudge,
+    Looks,
+    Region,
+    Side,
+    facing_regions,
+    holding_score,
+    remember,
+)
 from checkout.vision.stalls import StallWatch
 from checkout.vision.tracks import (
     BoxTracker,
@@ -273,11 +282,15 @@ def watch_recording(
         attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
         watches[camera.camera] = CameraWatch(camera, detector, attention, second=second, keep=keep)
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
+    memories = {c.camera: PictureMemory(c) for c in cameras}
     looks = {
-        c.camera: Looks(regions[c.camera], facing_spaces(recording.planogram, c), second) for c in cameras
+        c.camera: Looks(regions[c.camera], facing_views(recording.planogram, c), second, memories[c.camera])
+        for c in cameras
     }
     palettes = {who: palette_of(picture) for who, picture in pictures.items()}
-    closer = {c.camera: ReachLooks(c, recording.planogram, second, palettes) for c in cameras}
+    closer = {
+        c.camera: ReachLooks(c, recording.planogram, second, palettes, memories[c.camera]) for c in cameras
+    }
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
     total = sum(info.frames for info in infos.values())
@@ -288,7 +301,7 @@ def watch_recording(
     history: deque[Standing] = deque()
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
-    waiting: list[int] = []
+    waiting: dict[int, list[dict[str, Side]]] = {}
     count = 0
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
@@ -314,26 +327,25 @@ def watch_recording(
             )
             seen = noticed.hands
             ended, tracks = hands.update(name, t_s, seen, where)
-            looks[name].update(t_s, image, found)
-            closer[name].update(t_s, image)
+            remember(memories[name], t_s, image, found)
             history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
             while history[0][0] < t_s - MEMORY_S:
                 history.popleft()
             for reach in finder.update(t_s, tracks, ended):
+                waiting[len(reaches)] = _before(reach, looks)
                 reaches.append(_with_looks(reach, closer, history, fronts))
-                waiting.append(len(reaches) - 1)
                 sightings.keep(reach.t_start_s, reach.t_end_s)
                 places.keep(reach.t_start_s, reach.t_end_s)
             due = [i for i in waiting if reaches[i].t_end_s + SIGN_WAIT_S <= t_s]
             for i in due:
-                reaches[i] = _with_signs(reaches[i], looks)
-                waiting.remove(i)
+                reaches[i] = _with_signs(reaches[i], looks, waiting.pop(i))
             sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
-    waiting += range(len(reaches), len(reaches) + len(last))
+    waiting |= {len(reaches) + i: _before(reach, looks) for i, reach in enumerate(last)}
     reaches += [_with_looks(reach, closer, history, fronts) for reach in last]
-    for i in waiting:
-        reaches[i] = _with_signs(reaches[i], looks)
+    for i, before in waiting.items():
+        reaches[i] = _with_signs(reaches[i], looks, before)
+    reaches = share_changes(reaches)
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
     sight = _sight(sightings.rows(), places.rows(), moments, list(watches.values()), count, warnings)
@@ -383,10 +395,16 @@ def _steps_seen(
     return [(step.t_start_s, step.t_end_s) for step in steps if plates & set(step.plate_grams)]
 
 
-def _with_signs(reach: Reach, looks: Mapping[str, Looks]) -> Reach:
-    """The reach with what each camera says of how the facings changed that it may have been to."""
+def _before(reach: Reach, looks: Mapping[str, Looks]) -> list[dict[str, Side]]:
+    """How the facings that it may have been to looked to each camera before a reach."""
     facings = [facing for facing, probability in reach.facing.items() if probability >= LEAST_FACING]
-    said = [look.signs(facings, reach.t_start_s, reach.t_end_s) for look in looks.values()]
+    return [look.before(facings, reach.t_start_s) for look in looks.values()]
+
+
+def _with_signs(reach: Reach, looks: Mapping[str, Looks], before: Sequence[Mapping[str, Side]]) -> Reach:
+    """The reach with what each camera says of how the facings changed that it may have been to."""
+    said = [look.signs(seen, reach.t_end_s) for look, seen in zip(looks.values(), before, strict=True)]
+    facings = dict.fromkeys(facing for signs in said for facing in signs)
     return replace(reach, signs={facing: tuple(s[facing] for s in said if facing in s) for facing in facings})
 
 

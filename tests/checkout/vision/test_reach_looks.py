@@ -10,6 +10,8 @@ import pytest
 
 from checkout.recording import Camera, Recording
 from checkout.vision.clothes import palette_of
+from checkout.vision.detector import Detections
+from checkout.vision.picture_memory import PictureMemory
 from checkout.vision.reach_looks import (
     ARM_SIDE,
     MOST_PEOPLE,
@@ -25,6 +27,7 @@ from checkout.vision.reach_looks import (
     window_at,
 )
 from checkout.vision.second_look import SecondLook
+from checkout.vision.shelf_moments import remember
 from checkout.vision.tracks import facing_points
 from checkout.vision.video import frames_in_time_order
 
@@ -85,7 +88,7 @@ def test_a_facing_is_shown_with_its_space_and_its_front() -> None:
     assert seen[0, 3].sum() > seen[0, 4].sum() > 0
     assert (seen[0, 5] == seen[1, 4]).all()
     behind = space_of(DOWN, box + np.array([0, 0, 3.0]), np.array([0.0, -1.0]))
-    assert len(behind.whole) == len(behind.front) == 0
+    assert len(behind.whole) == len(behind.front) == len(behind.base) == 0
 
 
 def test_what_cameras_say_is_summed_and_one_that_saw_nothing_is_left_out() -> None:
@@ -106,13 +109,15 @@ def test_the_shipped_networks_tell_whose_hand_is_at_which_facing() -> None:
     recording = Recording.open(ROOT / "videos" / "hard-02")
     second = SecondLook()
     palettes = {who: palette_of(picture) for who, picture in recording.entry_pictures().items()}
-    looks = [ReachLooks(c, recording.planogram, second, palettes) for c in recording.cameras]
-    names = {c.camera: look for c, look in zip(recording.cameras, looks, strict=True)}
+    memories = {c.camera: PictureMemory(c) for c in recording.cameras}
+    looks = [
+        ReachLooks(c, recording.planogram, second, palettes, memories[c.camera]) for c in recording.cameras
+    ]
     coming = sorted(recording.truth.events, key=lambda e: e.t_s)
     right = []
     videos = [(c.camera, recording.path / c.file) for c in recording.cameras]
     for t_s, _, camera, image in frames_in_time_order(videos):
-        names[camera].update(t_s, image)
+        remember(memories[camera], t_s, image, Detections.empty())
         while coming and t_s > coming[0].t_s + 0.5:
             event = coming.pop(0)
             at = facing_points(recording.planogram[event.facing])[1]
@@ -134,9 +139,10 @@ def test_the_shipped_networks_tell_whose_hand_is_at_which_facing() -> None:
 
 def test_pictures_are_forgotten() -> None:
     recording = Recording.open(ROOT / "videos" / "clean-02")
-    look = ReachLooks(recording.cameras[0], recording.planogram, SecondLook(), {})
+    memory = PictureMemory(recording.cameras[0])
+    look = ReachLooks(recording.cameras[0], recording.planogram, SecondLook(), {}, memory)
     image = np.zeros((360, 640, 3), np.uint8)
     for step in range(900):
-        look.update(step / 15, image)
+        remember(memory, step / 15, image, Detections.empty())
     assert look.where(np.array([0.0, 0.0, 1.0]), 5.0, 6.0, list(recording.planogram)[:2]) == {}
     assert len(look.where(np.array([0.0, 0.0, 1.0]), 58.0, 59.0, list(recording.planogram)[:2])) == 2

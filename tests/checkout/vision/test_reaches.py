@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of, person_of
+from checkout.vision.reaches import ACTIONS, Reach, explanations, moments_of, person_of, share_changes
 from checkout.vision.shelf_moments import Sign
 
-STILL = Sign(np.array([0.9, 0.05, 0.05]), 0.0)
-GONE, COME = Sign(np.array([0.05, 0.9, 0.05]), 1.0), Sign(np.array([0.05, 0.05, 0.9]), -1.0)
+STILL = Sign(np.array([0.9, 0.05, 0.05]), 0.0, 1.5, 6.0)
+GONE = Sign(np.array([0.05, 0.9, 0.05]), 1.0, 1.5, 6.0)
+COME = Sign(np.array([0.05, 0.05, 0.9]), -1.0, 1.5, 6.0)
 unit = st.floats(0.01, 1.0)
 shares = st.tuples(unit, unit, unit).map(lambda p: np.array(p) / sum(p))
-signs = st.builds(Sign, shares, st.floats(-2, 2))
+signs = st.builds(Sign, shares, st.floats(-2, 2), st.just(1.5), st.just(6.0))
 
 
 def reach(
@@ -63,6 +64,23 @@ def test_one_reach_seen_as_two_hands_is_one_moment_with_its_shopper() -> None:
     assert moment.shopper == pytest.approx({"s1": 0.9, "s2": 0.1})
     assert sum(moment.facing.values()) == pytest.approx(1.0)
     assert sum(moment.action.values()) == pytest.approx(1.0)
+
+
+def test_what_changed_is_shared_by_those_who_reached_there_meanwhile() -> None:
+    first = reach({"l": 0.9, "r": 0.1}, {"l": (GONE, STILL), "r": (STILL,)})
+    later = replace(first, t_start_s=4.0, t_end_s=4.6, facing={"l": 0.3, "r": 0.7}, signs={})
+    after = replace(later, t_start_s=7.0, t_end_s=7.6)
+    again = replace(first, t_start_s=2.2)
+    one = share_changes([after, first, again, later])
+    assert [r.t_start_s for r in one] == [2.0, 2.2, 4.0, 7.0]
+    gone, still = one[0].signs["l"]
+    assert 1 - gone.change[0] == pytest.approx(0.95 * 0.9 / 1.2)
+    assert gone.change[1] / gone.change[2] == pytest.approx(18)
+    assert gone.change.sum() == pytest.approx(1)
+    assert gone.items_gone == pytest.approx(0.9 / 1.2)
+    assert (still.change == STILL.change).all()
+    (alone,) = share_changes([first])
+    assert alone.signs["l"][0].change == pytest.approx(GONE.change)
 
 
 def test_the_arm_settles_between_two_who_stand_alike() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,12 +14,13 @@ from checkout.vision.detector import CLASSES, Detections, overlaps
 from checkout.vision.second_look import (
     BOX_SHARE,
     CHANGES,
+    FACING_SIDE,
     HandLooks,
     SecondLook,
     boxes_in,
-    cut_region,
+    cut_facing,
     cut_square,
-    facing_spaces,
+    facing_views,
     hand_windows,
     placed_in,
     refined,
@@ -81,13 +83,15 @@ def test_shipped_networks_see_what_a_test_recording_shows() -> None:
     assert np.mean(overlap) > np.mean(sizes) - 0.05
     assert np.mean(hand) > np.mean(other) + 0.3
 
-    spaces = facing_spaces(recording.planogram, camera)
-    picks = [e for e in recording.truth.events if e.action == "pick" and e.facing in spaces]
+    views = facing_views(recording.planogram, camera)
+    picks = [e for e in recording.truth.events if e.action == "pick" and e.facing in views]
     said = []
     for event in picks:
         first, last = (int(t * camera.fps) for t in (event.t_start_s - 0.6, event.t_end_s + 0.8))
-        before, after = (cut_region(frames[i], spaces[event.facing])[None] for i in (max(first, 0), last))
-        there, back = second.facings(before, after)[0], second.facings(after, before)[0]
+        view = views[event.facing]
+        before, after = (cut_facing(frames[i], view)[None] for i in (max(first, 0), last))
+        shape = view.shape()[None]
+        there, back = second.facings(before, after, shape)[0], second.facings(after, before, shape)[0]
         assert there.sum() == pytest.approx(1)
         said.append((there[CHANGES.index("pick")], back[CHANGES.index("put_back")]))
     pick, put_back = np.mean(said, axis=0)
@@ -99,10 +103,27 @@ def test_nothing_to_look_at_says_nothing() -> None:
     second = SecondLook()
     empty = second.hands(np.zeros((36, 64, 3), np.uint8), np.zeros((0, 4)))
     assert len(empty.hand) == len(empty.boxes_xyxy) == 0
-    assert second.facings(np.zeros((0, 64, 64, 3), np.uint8), np.zeros((0, 64, 64, 3), np.uint8)).shape == (
-        0,
-        3,
-    )
+    nothing = np.zeros((0, FACING_SIDE, FACING_SIDE, 3), np.uint8)
+    assert second.facings(nothing, nothing, nothing).shape == (0, 3)
+
+
+def test_a_facing_is_cut_out_with_its_shape_over_it() -> None:
+    """A facing painted white on black is white where its shape says that it is, also in a smaller picture."""
+    recording = Recording.open(ROOT / "videos" / "clean-01")
+    camera = recording.cameras[0]
+    views = facing_views(recording.planogram, camera)
+    assert len(views) > 10
+    for view in list(views.values())[::5]:
+        image = np.zeros((camera.height, camera.width, 3), np.uint8)
+        cv2.fillConvexPoly(image, np.round(view.space.whole).astype(np.int32), (255, 255, 255))
+        half = cv2.resize(image, None, fx=0.5, fy=0.5)
+        for picture, shrunk, wider in ((image, 1, 1.0), (half, 2, 1.0), (image, 1, 1.5)):
+            whole, front, base = (view.shape(wider=wider)[:, :, i] > 0 for i in range(3))
+            seen = cut_facing(picture, view, shrunk=shrunk, wider=wider)[:, :, 0] > 127
+            inside = cut_facing(np.full_like(picture, 9), view, shrunk=shrunk, wider=wider)[:, :, 0] == 9
+            assert (seen & whole & inside).sum() > 0.9 * ((seen | whole) & inside).sum()
+            assert (front <= whole).all()
+            assert (base <= whole).all()
 
 
 @pytest.mark.parametrize("content", [b"not weights", b""])

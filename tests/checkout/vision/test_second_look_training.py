@@ -11,7 +11,7 @@ import pytest
 from checkout.errors import InputError
 from checkout.recording import Camera
 from checkout.vision.reach_looks import ARM_SIDE, PLACE_ROOM_M, space_of, window_at
-from checkout.vision.second_look import CHANGES, SIDE, SecondLook, as_input, cut_square
+from checkout.vision.second_look import CHANGES, FACING_SIDE, SIDE, SecondLook, as_input, cut_square
 from checkout.vision.second_look_training import (
     WIDE_REACH_SIDE,
     WIDE_SIDE,
@@ -21,8 +21,9 @@ from checkout.vision.second_look_training import (
     _auc,
     _by_reach,
     _camera_row,
+    _moved,
     _place_shown,
-    _varied,
+    _relit,
     train_second_look,
 )
 
@@ -32,7 +33,8 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     scores = train_second_look(out, frames=24, plans=2, grasps=2, epochs=1, workers=2)
     assert scores["facings_changed"] > 10
     assert 0 <= scores["change_right"] <= 1
-    assert SecondLook(out).facings(*np.zeros((2, 3, SIDE, SIDE, 3), np.uint8)).shape == (3, 3)
+    cuts = np.zeros((3, 3, FACING_SIDE, FACING_SIDE, 3), np.uint8)
+    assert SecondLook(out).facings(*cuts).shape == (3, 3)
 
     folder = tmp_path / "mine.work" / "glimpses-1" / "0000"
     pairs = Pairs(*(np.load(folder / f"{name}.npy") for name in Pairs._fields))
@@ -40,10 +42,12 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     assert counts[CHANGES.index("pick")] > 3
     assert counts[CHANGES.index("put_back")] > 0
     assert counts[CHANGES.index("none")] > counts[1:].sum()
-    # What changed differs more, in the middle of its cut-out, than what nobody touched.
-    middle = slice(WIDE_SIDE // 4, -WIDE_SIDE // 4)
-    apart = np.abs(pairs.before.astype(float) - pairs.after)[:, middle, middle].mean(axis=(1, 2, 3))
-    assert np.median(apart[pairs.change > 0]) > 1.5 * np.median(apart[pairs.change == 0])
+    # What changed differs more where its shape is than what did not, half of it beside what changed.
+    over = pairs.shape[..., :1] / 255.0
+    apart = (np.abs(pairs.before.astype(float) - pairs.after) * over).sum(axis=(1, 2, 3)) / over.sum(
+        axis=(1, 2, 3)
+    )
+    assert np.median(apart[pairs.change > 0]) > 1.2 * np.median(apart[pairs.change == 0])
 
     folder = tmp_path / "mine.work" / "grasps-1" / "0000"
     reaches = Reaches(*(np.load(folder / f"{name}.npy") for name in Reaches._fields))
@@ -121,21 +125,29 @@ def test_candidates_are_weighed_within_their_reach() -> None:
     assert weights[1, 2] == 4.0
 
 
-def test_what_is_varied_moves_as_it_says() -> None:
-    """A bright spot in a wide cut-out is found again where shift, scale and mirroring put it."""
-    import torch
-
-    torch.manual_seed(0)
-    cuts = np.zeros((40, WIDE_SIDE, WIDE_SIDE, 3), np.uint8)
+def test_what_is_moved_goes_where_it_says() -> None:
+    """A bright spot in a wide cut-out is found again where it was moved to, in every picture of it."""
+    cuts = np.zeros((40, WIDE_SIDE, WIDE_SIDE, 6), np.uint8)
     x, y = 44, 38
     cuts[:, y - 2 : y + 2, x - 2 : x + 2] = 255
-    varied, (shift, scale, flip) = _varied(as_input(cuts))
-    offset = torch.tensor([(x - WIDE_SIDE / 2) / SIDE, (y - WIDE_SIDE / 2) / SIDE])
-    told = (offset - shift) / scale[:, None]
-    told[:, 0] *= flip
-    flat = varied.mean(dim=1).flatten(1).argmax(dim=1)
-    seen = torch.stack([flat % SIDE, flat // SIDE], dim=1) / SIDE - 0.5
-    assert (seen - told).abs().max() < 3 / SIDE
+    moved = _moved(cuts, SIDE, np.random.default_rng(0))
+    assert set(moved.flip) == {-1.0, 1.0}
+    assert (moved.cuts[..., :3] == moved.cuts[..., 3:]).all()
+    offset = np.array([(x - WIDE_SIDE / 2) / SIDE, (y - WIDE_SIDE / 2) / SIDE])
+    told = (offset - moved.shift) / moved.scale[:, None]
+    told[:, 0] *= moved.flip
+    flat = moved.cuts.mean(axis=3).reshape(40, -1).argmax(axis=1)
+    seen = np.column_stack([flat % SIDE, flat // SIDE]) / SIDE - 0.5
+    assert np.abs(seen - told).max() < 3 / SIDE
+
+
+def test_light_changes_pictures_and_not_what_is_drawn_over_them() -> None:
+    seen = as_input(np.full((3, 8, 8, 9), 100, np.uint8))
+    relit = _relit(seen.clone(), 0.06)
+    assert (relit[:, 6:] == seen[:, 6:]).all()
+    means = relit[:, :6].mean(dim=(2, 3))
+    assert means.std(dim=0).min() > 0.01
+    assert means.std(dim=1).max() < 0.05
 
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
