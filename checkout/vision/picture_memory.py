@@ -42,9 +42,8 @@ class PictureMemory:
     def __init__(self, camera: Camera) -> None:
         self.shrunk = max(1, round(camera.width / KEPT_WIDTH))
         self._pictures: deque[Remembered] = deque()
-        size = (camera.height // self.shrunk, camera.width // self.shrunk)
         # One block for all, written round and round: pictures kept among those let go would leave holes in the memory.
-        self._slots = np.empty((int(KEPT_S / EVERY_S) + 2, *size, 3), np.uint8)
+        self._slots = np.empty((0, 0, 0, 3), np.uint8)
         self._added = 0
 
     def due(self, t_s: float) -> bool:
@@ -53,8 +52,11 @@ class PictureMemory:
 
     def add(self, t_s: float, image: np.ndarray, hands_xyxy: np.ndarray, items_xy: np.ndarray) -> None:
         """Remember a picture of the camera, later than all before, and what was found in it."""
+        small = smaller(image, self.shrunk)
+        if not len(self._slots):
+            self._slots = np.empty((int(KEPT_S / EVERY_S) + 2, *small.shape), np.uint8)
         slot = self._slots[self._added % len(self._slots)]
-        slot[:] = smaller(image, self.shrunk)
+        slot[:] = small
         self._added += 1
         self._pictures.append(Remembered(t_s, slot, hands_xyxy, items_xy))
         while self._pictures[0].t_s < t_s - KEPT_S or len(self._pictures) > len(self._slots):
