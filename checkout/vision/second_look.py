@@ -42,6 +42,8 @@ HAND_ROOM, LEAST_HAND_PX = 2.2, 44.0
 """Assumed: a hand's cut-out is this many times its box's longer side, and at least so many pixels."""
 FACING_ROOM = 1.12
 """Assumed: a facing's cut-out is this many times the longer side of where its space appears."""
+FACINGS_AT_ONCE = 8
+"""Facings that the network is shown at once."""
 LEAST_FACING_PX = 12.0
 """Assumed: a facing that a camera sees smaller than this is not looked at."""
 HAND_SCORE = {"bias": 0.38, "first": 1.1, "second": 0.94}
@@ -97,7 +99,12 @@ class SecondLook:
         """
         if not len(before):
             return np.zeros((0, len(CHANGES)))
-        said = _run(self._facing, as_input(np.concatenate([before, after, shape], axis=3)))
+        seen = np.concatenate([before, after, shape], axis=3)
+        # Always as many at once: the library keeps what it prepares for each number of pictures that it meets.
+        more = -len(seen) % FACINGS_AT_ONCE
+        full = np.concatenate([seen, np.zeros((more, *seen.shape[1:]), np.uint8)])
+        parts = [full[i : i + FACINGS_AT_ONCE] for i in range(0, len(full), FACINGS_AT_ONCE)]
+        said = np.concatenate([_run(self._facing, as_input(part)) for part in parts])[: len(seen)]
         weight = np.exp(said - said.max(axis=1, keepdims=True))
         return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
