@@ -69,7 +69,7 @@ SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
 ARM_TRUST = 0.1
 """Measured (`benchmarks.fit_vision`: softmax fit to 207 reaches of those recordings): the power of what the arm does,
-beside where people stand. What the hand's own track says adds nothing to both."""
+beside where people stand."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""

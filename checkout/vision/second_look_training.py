@@ -67,6 +67,8 @@ UNCHANGED, BESIDE, BESIDE_PX = 5, 3, 120.0
 """Assumed: facings that nobody reached into, for each pair of pictures, and of those this near to one that changed."""
 UNCHANGED_SHOWN = 4
 """Assumed: an epoch shows so many facings that did not change, drawn anew, for each that did."""
+PICTURE_CHANNELS = 6
+"""What comes after these channels of a cut-out is no picture, but drawn over it."""
 BATCH, LEARNING_RATE = 128, 2e-3
 """Assumed: cut-outs a step, and AdamW's highest rate in a one-cycle schedule."""
 BOX_LOSS = 6.0
@@ -755,10 +757,6 @@ def _moved(wide: np.ndarray, side: int, rng: np.random.Generator) -> Moved:
                 wide[row, :, :, first : first + 3], matrix, (side, side), borderMode=cv2.BORDER_REPLICATE
             )
     return Moved(cuts, shift, scale, flip)
-
-
-PICTURE_CHANNELS = 6
-"""What comes after these channels is no picture."""
 
 
 def _relit(seen: torch.Tensor, tint: float) -> torch.Tensor:

@@ -24,7 +24,7 @@ LEAST_REGION_PX = 8.0
 """Assumed: items are not counted at a facing that a camera sees smaller than this."""
 LOOKS_EACH = 5
 """Assumed: so many looks on each side of a reach are compared."""
-HAND_SCORE = 0.2
+COVERING_SCORE = 0.2
 """Assumed: a hand detection is before what lies under it from this score on."""
 CLEAR_S = 0.1
 """Assumed: a place is clear this long before and after a reach."""
@@ -160,7 +160,7 @@ def covered_by(places: Mapping[str, Region], hands_xyxy: np.ndarray) -> set[str]
 def remember(memory: PictureMemory, t_s: float, image: np.ndarray, found: Detections) -> None:
     """Remember a picture where one is due, with the hands and items that were found in it."""
     if memory.due(t_s):
-        memory.add(t_s, image, found.of("hand", at_least=HAND_SCORE).boxes_xyxy, _item_middles(found))
+        memory.add(t_s, image, found.of("hand", at_least=COVERING_SCORE).boxes_xyxy, _item_middles(found))
 
 
 def _item_middles(found: Detections) -> np.ndarray:

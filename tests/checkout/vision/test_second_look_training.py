@@ -42,12 +42,12 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     assert counts[CHANGES.index("pick")] > 3
     assert counts[CHANGES.index("put_back")] > 0
     assert counts[CHANGES.index("none")] > counts[1:].sum()
-    # What changed differs more where its shape is than what did not, half of it beside what changed.
-    over = pairs.shape[..., :1] / 255.0
+    # What changed differs more at its front than what did not, though that is partly beside what changed.
+    over = pairs.shape[..., 1:2] / 255.0
     apart = (np.abs(pairs.before.astype(float) - pairs.after) * over).sum(axis=(1, 2, 3)) / over.sum(
         axis=(1, 2, 3)
     )
-    assert np.median(apart[pairs.change > 0]) > 1.2 * np.median(apart[pairs.change == 0])
+    assert np.median(apart[pairs.change > 0]) > 1.5 * np.median(apart[pairs.change == 0])
 
     folder = tmp_path / "mine.work" / "grasps-1" / "0000"
     reaches = Reaches(*(np.load(folder / f"{name}.npy") for name in Reaches._fields))
