@@ -8,7 +8,7 @@ Prints, ready for the modules that hold them:
   share whose boxes overlap the true ones most.
 - `WEIGHTS` (checkout/vision/reaches.py): a softmax fit to reaches over facings and what was done there. A reach that
   saw the act of another one again is left out: as a touch it would teach that such reaches do nothing.
-- `ARM_TRUST` (reaches.py): a softmax fit to whose a reach was.
+- `STANCE_TRUST`, `BODY_TRUST` (reaches.py): a softmax fit to whose a reach was.
 
 Beside each: the share right, and that of each half of the recordings when fitted to the other. `--keep` is the folder
 of `benchmarks.fusion_ablation`; it holds for one state of `HAND_SCORE` and `BOX_SHARE`: fit those first (`--hands`).
@@ -25,7 +25,7 @@ from benchmarks.fusion_ablation import recordings_parser, watched_once
 from checkout.events import ShelfEvent
 from checkout.recording import Recording
 from checkout.vision.detector import Detector, overlaps
-from checkout.vision.reaches import ARM_TRUST, WEIGHTS, Reach, _scores
+from checkout.vision.reaches import BODY_TRUST, STANCE_TRUST, WEIGHTS, Reach, _scores
 from checkout.vision.second_look import SecondLook, _logit
 from checkout.vision.tracks import STANCE_FLOOR
 
@@ -125,11 +125,14 @@ def reach_problem(reach: Reach, event: ShelfEvent | None) -> tuple[np.ndarray, n
 
 
 def person_problem(reach: Reach, event: ShelfEvent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same for whose a reach was; the weight is `ARM_TRUST`."""
+    """The same for whose a reach was; the weights are `STANCE_TRUST` and `BODY_TRUST`."""
     people = list(reach.standing)
-    features = [[reach.arm.get(p, 0.0)] for p in people]
-    fixed = [np.log(reach.standing[p] + STANCE_FLOOR) for p in people]
-    return np.array(features), np.array(fixed), np.array([p == event.conditions["person"] for p in people])
+    features = [[np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, 0.0)] for p in people]
+    return (
+        np.array(features),
+        np.zeros(len(people)),
+        np.array([p == event.conditions["person"] for p in people]),
+    )
 
 
 Problem = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -188,9 +191,9 @@ def main() -> None:
         list(WEIGHTS),
         np.array(list(WEIGHTS.values())),
     )
-    print("ARM_TRUST: whose each reach was")
+    print("STANCE_TRUST, BODY_TRUST: whose each reach was")
     people = [[person_problem(r, e) for r, e in rows if e is not None and r.standing] for rows in found]
-    report(people, ["ARM_TRUST"], np.array([ARM_TRUST]))
+    report(people, ("STANCE_TRUST", "BODY_TRUST"), np.array([STANCE_TRUST, BODY_TRUST]))
 
 
 if __name__ == "__main__":

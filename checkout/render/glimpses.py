@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,7 +60,6 @@ class Grasp:
         facing: where the item stands.
         people: floor position of everybody inside, (x, y), metres, by name.
         who: whose hand it is, one of them.
-        pictures: what the entry saw of each person, BGR; of some or all.
     """
 
     camera: Camera
@@ -72,7 +69,6 @@ class Grasp:
     facing: str
     people: Mapping[str, tuple[float, float]]
     who: str
-    pictures: Mapping[str, np.ndarray]
 
 
 @contextmanager
@@ -100,21 +96,12 @@ def _acted(
 
 def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
     """All reaches of one plan with several people, each as two cameras see it while the hand is at the item."""
-    import cv2
-
-    from checkout.render.recordings import entries_of, mounted_views, place_all, take_entry_pictures
+    from checkout.render.recordings import mounted_views, place_all
 
     rng = np.random.default_rng([GRASP_SEED, seed, number])
     several = [people for people in ACTED_PEOPLE if " " in people]
     with _acted(rng, several, {"touch": 3, "neighbours": 3, "same_facing": 3}) as (plot, scene):
         light_scene(scene, rng)
-        with TemporaryDirectory() as folder:
-            entries = take_entry_pictures(plot, scene, entries_of(plot.script), Path(folder))
-            pictures = {
-                e.person: np.asarray(cv2.imread(str(Path(folder) / e.picture), cv2.IMREAD_COLOR))
-                for e in entries
-                if e.picture
-            }
         names = [f"p{i + 1}" for i in range(len(plot.script.people))]
         for deed in plot.script.deeds:
             t_s = float(rng.uniform(deed.marks[1] - 0.1, deed.marks[2] + 0.15))
@@ -131,7 +118,7 @@ def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
                 image = _compressed(np.ascontiguousarray(picture), rng)
                 camera = view.calibration(f"cam{number_of_view}", "", 1.0)
                 who = names[deed.person]
-                yield Grasp(camera, plot.planogram, image, np.array(palm), deed.facing, people, who, pictures)
+                yield Grasp(camera, plot.planogram, image, np.array(palm), deed.facing, people, who)
 
 
 def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:

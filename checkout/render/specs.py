@@ -208,25 +208,25 @@ _HARD: tuple[tuple[str, dict[str, float]], ...] = (
 )
 
 
-def _spread(kinds: Sequence[T], i: int, count: int) -> T:
-    """The kind of the i-th of `count` recordings, so that a small set holds crowds as a large one does."""
-    return kinds[i * len(kinds) // count]
+def _spread(kinds: Sequence[T], count: int, skipped: int = 0) -> list[T]:
+    """The kinds of `count` recordings, so that a small set holds crowds as a large one does, some kinds on."""
+    return [kinds[(i * len(kinds) // count + skipped) % len(kinds)] for i in range(count)]
 
 
 def _clean(
-    prefix: str, first_seed: int, count: int, looks: Literal["training", "test"]
+    prefix: str, first_seed: int, count: int, looks: Literal["training", "test"], skipped: int = 0
 ) -> Iterator[RecordingSpec]:
-    for i in range(count):
-        people = tuple(_spread(_CLEAN_PEOPLE, i, count).split())
-        yield RecordingSpec(id=f"{prefix}-{i + 1:02d}", seed=first_seed + i, people=people, looks=looks)
+    for i, people in enumerate(_spread(_CLEAN_PEOPLE, count, skipped)):
+        yield RecordingSpec(
+            id=f"{prefix}-{i + 1:02d}", seed=first_seed + i, people=tuple(people.split()), looks=looks
+        )
 
 
 def _hard(
-    prefix: str, first_seed: int, count: int, looks: Literal["training", "test"]
+    prefix: str, first_seed: int, count: int, looks: Literal["training", "test"], skipped: int = 0
 ) -> Iterator[RecordingSpec]:
     """Confusing behaviours, crowds, dim light, and load cells that fail now and then."""
-    for i in range(count):
-        people, mix = _spread(_HARD, i, count)
+    for i, (people, mix) in enumerate(_spread(_HARD, count, skipped)):
         yield RecordingSpec(
             id=f"{prefix}-{i + 1:02d}",
             seed=first_seed + i,
@@ -239,18 +239,27 @@ def _hard(
         )
 
 
-def _mixed(prefix: str, first_seed: int, count: int) -> tuple[RecordingSpec, ...]:
+def _mixed(
+    prefix: str, first_seed: int, count: int, first_number: int = 1, skipped: int = 0
+) -> tuple[RecordingSpec, ...]:
     """Half clean, half hard, one after the other."""
     half = (count + 1) // 2
-    clean = _clean(prefix, first_seed, half, "training")
-    hard = _hard(prefix, first_seed + half, count - half, "training")
+    clean = _clean(prefix, first_seed, half, "training", skipped)
+    hard = _hard(prefix, first_seed + half, count - half, "training", skipped)
     pairs = [spec for pair in zip(clean, hard, strict=False) for spec in pair]
-    return tuple(spec.model_copy(update={"id": f"{prefix}-{i + 1:02d}"}) for i, spec in enumerate(pairs))
+    return tuple(
+        spec.model_copy(update={"id": f"{prefix}-{number:02d}"})
+        for number, spec in enumerate(pairs, first_number)
+    )
 
 
 SETS: dict[str, tuple[RecordingSpec, ...]] = {
     "train": _mixed("train", 500_000, 48),
-    "val": _mixed("val", 900_000, 12),
+    "val": (
+        *_mixed("val", 900_000, 12),
+        # The kinds that the first dozen leaves out.
+        *_mixed("val", 950_000, 12, first_number=13, skipped=1),
+    ),
     "test-clean": tuple(_clean("clean", 100, 12, "test")),
     "test-hard": tuple(_hard("hard", 200, 12, "test")),
 }

@@ -48,30 +48,12 @@ def resemblance(palettes: Sequence[np.ndarray | None], looks: Sequence[np.ndarra
 
     Mean log likelihood ratio of a pixel. Who has no palette (None) may be dressed in anything.
     """
-    score = _log_mixtures(palettes) @ np.square(np.stack(looks)).T
-    return np.asarray(score - score.mean(axis=0))
-
-
-def likeness(palettes: Sequence[np.ndarray | None], image: np.ndarray) -> np.ndarray:
-    """How much more each point of a picture is in each person's colours than in all of theirs, [people, height, width].
-
-    The log likelihood ratio whose mean `resemblance` is; `image` is uint8 [height, width, 3], BGR.
-    """
-    import cv2
-
-    score = _log_mixtures(palettes)
-    score -= score.mean(axis=0)
-    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(int)
-    hue, saturation, value = (hsv[..., i] * BINS[i] // size for i, size in enumerate((180, 256, 256)))
-    return np.asarray(score[:, (hue * BINS[1] + saturation) * BINS[2] + value])
-
-
-def _log_mixtures(palettes: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Log likelihood of each colour in a box of each person, [people, colours]."""
     any_colour = 1 / np.prod(BINS)
     known = np.stack([np.full(int(np.prod(BINS)), any_colour) if p is None else p for p in palettes])
     rest = 1 - OWN_SHARE - COMMON_SHARE
-    return np.asarray(np.log(OWN_SHARE * known + COMMON_SHARE * known.mean(axis=0) + rest * any_colour))
+    log_mixtures = np.log(OWN_SHARE * known + COMMON_SHARE * known.mean(axis=0) + rest * any_colour)
+    score = log_mixtures @ np.square(np.stack(looks)).T
+    return np.asarray(score - score.mean(axis=0))
 
 
 def _colours(

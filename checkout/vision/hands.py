@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -176,24 +177,22 @@ class HandTracker:
 
         if not hands or not predicted:
             return []
-        cost = np.full((len(predicted), len(hands)), 1e6)
+        pixel, jacobian, depth = (np.array(part) for part in zip(*views, strict=True))
+        across = np.array([state.cov[:3, :3] for state in predicted]) @ jacobian.transpose(0, 2, 1)
+        noise = np.array([_pixel_sd(hand) ** 2 for hand in hands])
+        total = (jacobian @ across)[:, None] + noise[:, None, None] * np.eye(2)
+        apart = np.array([_centre(hand) for hand in hands]) - pixel[:, None]
+        pull = np.linalg.solve(total, apart[..., None])
+        distance = (apart * pull[..., 0]).sum(axis=2)
+        at = np.array([state.mean[:3] for state in predicted])[:, None] + (across[:, None] @ pull)[..., 0]
+        possible = (depth > 0.1)[:, None] & (distance < GATE) & _plausible(at, shoulders)
+        cost = distance + np.log(np.linalg.det(total))
         near = _near_shoulders(eye, hands, shoulders)
-        for i, (track, state, view) in enumerate(zip(self.tracks, predicted, views, strict=True)):
-            pixel, jacobian, depth = view
-            if depth <= 0.1:
-                continue
-            spread = jacobian @ state.cov[:3, :3] @ jacobian.T
-            owner = track.owner
-            for j, hand in enumerate(hands):
-                noise = _pixel_sd(hand) ** 2
-                apart = _centre(hand) - pixel
-                total = spread + noise * np.eye(2)
-                distance = float(apart @ np.linalg.solve(total, apart))
-                if distance < GATE and _plausible(_corrected(state, view, hand).mean[:3], shoulders):
-                    cost[i, j] = distance + float(np.log(np.linalg.det(total)))
-                    if owner:
-                        agree = sum(p * near[j].get(who, 0.0) for who, p in owner.items())
-                        cost[i, j] -= 2 * np.log(agree + 0.02)
+        for row, owner in enumerate(track.owner for track in self.tracks):
+            if owner:
+                agree = np.array([owner.get(who, 0.0) for who in shoulders]) @ near.T
+                cost[row] -= 2 * np.log(agree + 0.02)
+        cost[~possible] = 1e6
         rows, columns = linear_sum_assignment(cost)
         return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if cost[i, j] < 1e5]
 
@@ -222,9 +221,12 @@ class HandTracker:
 
     def _merge(self, t_s: float, given: list[HandTrack | None]) -> None:
         """Make one of tracks that started apart because two cameras saw one hand."""
+        lately = {
+            t.number: {c for c, seen in t.cameras.items() if t_s - seen < TOGETHER_S} for t in self.tracks
+        }
         for young in list(self.tracks):
             for old in self.tracks:
-                if old.number >= young.number or not _disjoint(old, young, t_s):
+                if old.number >= young.number or not _disjoint(lately[old.number], lately[young.number]):
                     continue
                 a, b = _ahead(old.states[-1], t_s), _ahead(young.states[-1], t_s)
                 apart = a.mean[:3] - b.mean[:3]
@@ -237,6 +239,7 @@ class HandTracker:
                     old.holding.extend(young.holding)
                     for camera, seen in young.cameras.items():
                         old.cameras[camera] = max(seen, old.cameras.get(camera, -np.inf))
+                    lately[old.number] |= lately[young.number]
                     old.sightings += young.sightings
                     self.tracks.remove(young)
                     given[:] = [old if g is young else g for g in given]
@@ -256,32 +259,33 @@ def smoothed(states: Sequence[State]) -> list[State]:
     return out
 
 
-def _plausible(at: np.ndarray, shoulders: Mapping[str, np.ndarray]) -> bool:
-    """Whether a hand can be there: above the floor and near enough to somebody."""
-    if not LOWEST_M < at[2] < HIGHEST_M:
-        return False
-    return not shoulders or any(np.linalg.norm(at[:2] - s[:2]) < FARTHEST_M for s in shoulders.values())
+def _plausible(at_m: np.ndarray, shoulders: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether a hand can be at each of some points [..., 3]: above the floor and near enough to somebody."""
+    possible = (at_m[..., 2] > LOWEST_M) & (at_m[..., 2] < HIGHEST_M)
+    if shoulders:
+        beside = np.array(list(shoulders.values()))[:, :2]
+        possible &= (np.linalg.norm(at_m[..., None, :2] - beside, axis=-1) < FARTHEST_M).any(axis=-1)
+    return possible
 
 
-def _disjoint(a: HandTrack, b: HandTrack, t_s: float) -> bool:
-    """Whether no camera saw both lately."""
-    lately = [{c for c, seen in t.cameras.items() if t_s - seen < TOGETHER_S} for t in (a, b)]
-    return bool(lately[0] and lately[1]) and not lately[0] & lately[1]
+def _disjoint(a: AbstractSet[str], b: AbstractSet[str]) -> bool:
+    """Whether each of two tracks was seen lately, and no camera saw both; from the cameras that saw each."""
+    return bool(a and b) and not a & b
+
+
+_PLACE, _CROSS, _SPEED = (
+    np.kron(np.array(corner, float), np.eye(3))
+    for corner in ([[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 1]])
+)
+_BOTH = _CROSS + _CROSS.T
 
 
 def _motion(dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Transition and process noise of a hand with white acceleration over a time, [6, 6] each; speed dies away."""
     dt = max(dt_s, 0.0)
-    step = np.eye(6)
-    decay = float(np.exp(-dt / SETTLE_S))
-    step[:3, 3:] = SETTLE_S * (1 - decay) * np.eye(3)
-    step[3:, 3:] = decay * np.eye(3)
-    noise = np.zeros((6, 6))
-    q = ACCELERATION_SD**2 * 0.1
-    noise[:3, :3] = q * dt**3 / 3 * np.eye(3)
-    noise[:3, 3:] = noise[3:, :3] = q * dt**2 / 2 * np.eye(3)
-    noise[3:, 3:] = q * dt * np.eye(3) + 1e-9 * np.eye(3)
-    noise[:3, :3] += 1e-9 * np.eye(3)
+    decay, q = float(np.exp(-dt / SETTLE_S)), ACCELERATION_SD**2 * 0.1
+    step = _PLACE + SETTLE_S * (1 - decay) * _CROSS + decay * _SPEED
+    noise = (q * dt**3 / 3 + 1e-9) * _PLACE + q * dt**2 / 2 * _BOTH + (q * dt + 1e-9) * _SPEED
     return step, noise
 
 
@@ -296,7 +300,7 @@ def _corrected(state: State, view: _View, hand: Seen) -> State:
     s = h @ state.cov @ h.T + _pixel_sd(hand) ** 2 * np.eye(2)
     gain = np.linalg.solve(s, h @ state.cov).T
     mean = state.mean + gain @ (_centre(hand) - pixel)
-    cov = (np.eye(6) - gain @ h) @ state.cov
+    cov = state.cov - gain @ (h @ state.cov)
     return State(state.t_s, mean, 0.5 * (cov + cov.T))
 
 
@@ -351,19 +355,16 @@ def _projected(eye: Camera, states: Sequence[State]) -> list[_View]:
     ]
 
 
-def _near_shoulders(
-    eye: Camera, hands: Sequence[Seen], shoulders: Mapping[str, np.ndarray]
-) -> list[dict[str, float]]:
-    """Of each hand, the share of each person, by how near their shoulder is to the ray through the hand."""
+def _near_shoulders(eye: Camera, hands: Sequence[Seen], shoulders: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of each hand, the share of each person, by how near their shoulder is to its ray, [hands, people]."""
     if not shoulders:
-        return [{} for _ in hands]
+        return np.zeros((len(hands), 0))
     rays = eye.rays(np.array([_centre(hand) for hand in hands]))[:, None]
     offset = np.stack(list(shoulders.values())) - np.asarray(eye.position_m)
     along = np.maximum((offset * rays).sum(axis=2, keepdims=True), 0)
     distance = np.linalg.norm(offset - along * rays, axis=2)
     weight = np.exp(-0.5 * (distance / 0.35) ** 2) + 1e-4
-    weight /= weight.sum(axis=1, keepdims=True)
-    return [dict(zip(shoulders, row, strict=True)) for row in weight.tolist()]
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
 def _pixel_sd(hand: Seen) -> float:

@@ -1,9 +1,8 @@
-"""Whose arm is it, and which facing does the hand reach into? Two small networks look at reaches.
+"""Whose hand is it, and which facing does it reach into? Two small networks look at reaches.
 
-A cut-out of the picture around the place where a hand is, two arm's lengths wide, is shown to the first network once
-for each person who may have reached: with the outline that this person's body would have where they stand, the outlines
-of the others, and how much each point is in this person's colours rather than in the others'. A closer one is shown to
-the second network once for each facing that the hand may be at, with the facing's outline.
+A cut-out of the picture around the place where a hand is, two arm's lengths wide, is shown to the first network, which
+says where in the picture the body is that the arm belongs to; whoever stands there is whose hand it is. A closer one is
+shown to the second network once for each facing that the hand may be at, with the facing's outline.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ import numpy as np
 
 from checkout.catalog import Planogram
 from checkout.recording import LEAST_DEPTH_M, Camera, box_corners
-from checkout.vision.clothes import likeness
-from checkout.vision.people import BODY_HEIGHT_M, BODY_RADIUS_M
 from checkout.vision.picture_memory import PictureMemory, Remembered, smaller
 
 if TYPE_CHECKING:
@@ -24,21 +21,23 @@ if TYPE_CHECKING:
 
     from checkout.vision.second_look import SecondLook
 
-ARM_SIDE = 80
-"""Side of a cut-out as the network sees it, pixels."""
-ROOM_M = 1.6
+BODY_SIDE, PLACE_SIDE = 96, 80
+"""Side of a cut-out as each network sees it, pixels."""
+BODY_ROOM_M, PLACE_ROOM_M = 1.92, 0.9
 """Assumed: a cut-out shows so much of the room, metres, at the hand's distance."""
+CHEST_M = 1.25
+"""Assumed: this high above where somebody stands is the point of their body that is looked for."""
+FARTHEST = 2.5
+"""Assumed: a body farther than so many sides of the cut-out from its middle is no farther."""
+LEAST_SPREAD = 0.1
+"""Assumed: where the network sees a body is at least so uncertain, in sides, beside what the network says itself: the
+place where somebody stands is, too."""
 NEAREST_M = 0.3
 """Assumed: a hand nearer to a camera than this fills its picture."""
 CHANNELS = 6
-"""Blue, green, red; then of a person the outline, the others' outlines and the colours; or the outlines of a facing's
-space, of its front, and of the other facings' fronts."""
-PLACE_ROOM_M = 0.9
-"""Assumed: the closer cut-out shows so much, metres."""
-MOST_LIKE = 3.0
-"""Assumed: no point's colour says more for or against a person than this, as a log likelihood ratio."""
+"""Blue, green, red; and the outlines of a facing's space, of its front, and of the other facings' fronts."""
 SHRUNK = 2
-"""Reaches are looked at in pictures this many times smaller than those remembered."""
+"""Facings are looked at in pictures this many times smaller than those remembered."""
 WRONG_SHARE = 0.1
 """Assumed: what a camera says of a reach has nothing to do with it so often."""
 MOST_PEOPLE = 6
@@ -69,26 +68,19 @@ def window_at(camera: Camera, at_m: np.ndarray, room_m: float) -> Window | None:
     return Window(float(x), float(y), room_m * float(camera.matrix[0, 0]) / far)
 
 
-def outline(camera: Camera, at_m: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The outline of a body that stands at a floor position (x, y), metres: a convex polygon, pixels [n, 2].
+def chest_in(window: Window, camera: Camera, at_m: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Where the chest of somebody who stands at a floor position (x, y), metres, appears in a window of the picture.
 
-    Empty where nothing of it is before the camera.
+    Returns:
+        offset from the window's middle, in sides, [2], at most `FARTHEST`; NaN where it is not before the camera.
     """
-    import cv2
-
     assert camera.matrix is not None
-    turn = np.linspace(0, 2 * np.pi, 9)[:-1]
-    ring = np.asarray(at_m, float)[:2] + BODY_RADIUS_M * np.column_stack([np.cos(turn), np.sin(turn)])
-    heights = np.linspace(0.0, BODY_HEIGHT_M, 10)
-    points = np.column_stack([np.tile(ring, (len(heights), 1)), np.repeat(heights, len(ring))])
-    # The lens model folds back far outside the picture, where much of a body may be; the ideal pinhole does not.
-    seen = points @ camera.rotation.T + camera.translation_m
-    ideal = seen[:, :2] / np.maximum(seen[:, 2:], 0.05) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-    size = np.array([camera.width, camera.height])
-    near = (seen[:, 2] > 0.05) & (np.abs(ideal / size - 0.5) < 1.5).all(axis=1)
-    if near.sum() < 3:
-        return np.zeros((0, 2))
-    return np.asarray(cv2.convexHull(ideal[near].astype(np.float32))).reshape(-1, 2)
+    # The lens model folds back far outside the picture, where a body may be; the ideal pinhole does not.
+    seen = camera.rotation @ np.array([*np.asarray(at_m, float)[:2], CHEST_M]) + camera.translation_m
+    if seen[2] < LEAST_DEPTH_M:
+        return np.full(2, np.nan)
+    pixel = camera.matrix[:2, :2] @ seen[:2] / seen[2] + camera.matrix[:2, 2]
+    return np.clip((pixel - window[:2]) / window.side, -FARTHEST, FARTHEST)
 
 
 class Space(NamedTuple):
@@ -118,32 +110,25 @@ def space_of(camera: Camera, box_m: np.ndarray, outward: np.ndarray) -> Space:
     return Space(*(np.asarray(hull).reshape(-1, 2) for hull in hulls))
 
 
-def arm_input(
-    cut: np.ndarray,
-    window: Window,
-    outlines: Sequence[np.ndarray],
-    palettes: Sequence[np.ndarray | None],
-) -> np.ndarray:
-    """What the network sees for each person: float32 [people, CHANNELS, side, side].
+class Body(NamedTuple):
+    """Where a network sees the chest of whose hand is in a window's middle: offset [2] and spread, in sides."""
 
-    Args:
-        cut: the window of the picture, scaled, uint8 [side, side, 3], BGR.
-        outlines: of each person, see `outline`.
-        palettes: each person's colours, see `clothes.palette_of`; None where they are not known.
-    """
-    bodies = drawn(outlines, window, len(cut))
-    like = np.clip(likeness(palettes, cut), -MOST_LIKE, MOST_LIKE) / MOST_LIKE
-    seen = np.empty((len(outlines), CHANNELS, *cut.shape[:2]), np.float32)
-    seen[:, :3] = cut.transpose(2, 0, 1) / 255 - 0.5
-    for person in range(len(outlines)):
-        seen[person, 3] = bodies[person]
-        seen[person, 4] = np.delete(bodies, person, axis=0).max(axis=0, initial=0.0)
-        seen[person, 5] = like[person]
-    return seen
+    offset: np.ndarray
+    spread: float
+
+    def likelihood(self, chests: np.ndarray) -> np.ndarray:
+        """Log probability that each of some chests, see `chest_in`, [n, 2], is it."""
+        apart = np.nan_to_num(np.linalg.norm(chests - self.offset, axis=1), nan=2 * FARTHEST)
+        word = -apart / (self.spread + LEAST_SPREAD)
+        return np.asarray(word - np.logaddexp.reduce(word))
 
 
 def place_input(cut: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
-    """What the network sees for each facing: float32 [facings, CHANNELS, side, side]; `cut` as in `arm_input`."""
+    """What the network sees for each facing: float32 [facings, CHANNELS, side, side].
+
+    Args:
+        cut: the window of the picture, scaled, uint8 [side, side, 3], BGR.
+    """
     whole = drawn([space.whole for space in spaces], window, len(cut))
     front = drawn([space.front for space in spaces], window, len(cut))
     seen = np.empty((len(spaces), CHANNELS, *cut.shape[:2]), np.float32)
@@ -167,38 +152,43 @@ def drawn(polygons: Sequence[np.ndarray], window: Window, side: int) -> np.ndarr
     return drawn
 
 
-def reach_network() -> torch.nn.Module:
-    """[n, CHANNELS, ARM_SIDE, ARM_SIDE] -> [n, 1]: log weight that it is this person's arm, or at this facing."""
+def place_network() -> torch.nn.Module:
+    """[n, CHANNELS, PLACE_SIDE, PLACE_SIDE] -> [n, 1]: log weight that the hand is at this facing."""
     from torch import nn
-
-    def layer(before: int, after: int, stride: int) -> list[nn.Module]:
-        conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        return [conv, nn.BatchNorm2d(after), nn.SiLU()]
 
     return nn.Sequential(
         *layer(CHANNELS, 20, 2), *layer(20, 32, 2), *layer(32, 32, 1), *layer(32, 48, 2), *layer(48, 48, 1),
-        *layer(48, 64, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64 * (ARM_SIDE // 16) ** 2, 32), nn.SiLU(),
+        *layer(48, 64, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64 * (PLACE_SIDE // 16) ** 2, 32), nn.SiLU(),
         nn.Linear(32, 1),
     )  # fmt: skip
 
 
-class ReachLooks:
-    """What one camera's remembered pictures show of reaches.
+def body_network() -> torch.nn.Module:
+    """[n, 3, BODY_SIDE, BODY_SIDE] -> [n, 3]: offset of the body, and the logarithm of its spread, see `Body`."""
+    from torch import nn
 
-    Args:
-        palettes: colours of those whom the entry took a picture of.
-    """
+    return nn.Sequential(
+        *layer(3, 20, 2), *layer(20, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
+        *layer(64, 80, 2), *layer(80, 80, 1), *layer(80, 64, 2), nn.Flatten(), nn.Dropout(0.2),
+        nn.Linear(64 * (BODY_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, 3),
+    )  # fmt: skip
+
+
+def layer(before: int, after: int, stride: int) -> list[torch.nn.Module]:
+    """A convolution of 3 x 3, normalised, with its activation."""
+    from torch import nn
+
+    conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(after), nn.SiLU()]
+
+
+class ReachLooks:
+    """What one camera's remembered pictures show of reaches."""
 
     def __init__(
-        self,
-        camera: Camera,
-        planogram: Planogram,
-        second: SecondLook,
-        palettes: Mapping[str, np.ndarray],
-        memory: PictureMemory,
+        self, camera: Camera, planogram: Planogram, second: SecondLook, memory: PictureMemory
     ) -> None:
-        self._camera, self._second, self._palettes, self._memory = camera, second, palettes, memory
-        self._scale = SHRUNK * memory.shrunk
+        self._camera, self._second, self._memory = camera, second, memory
         self._spaces = {
             f.facing: space_of(camera, np.array([f.box_min_m, f.box_max_m]), np.array(f.front))
             for f in planogram.values()
@@ -208,26 +198,25 @@ class ReachLooks:
     def whose(
         self, at_m: np.ndarray, t_start_s: float, t_end_s: float, history: Sequence[Standing]
     ) -> dict[str, float]:
-        """Log probability of each person that an arm is theirs; empty where nothing of it was seen.
+        """Log probability of each person that a hand is theirs; empty where nothing of it was seen.
 
         Args:
             at_m: where the hand was, [3], metres.
             t_start_s, t_end_s: while it was there.
             history: where everybody stood, in time order.
         """
-        window, pictures = self._window(at_m, ROOM_M), self._between(t_start_s, t_end_s)
+        window = window_at(self._camera, at_m, BODY_ROOM_M)
         if window is None or not history:
             return {}
         times = np.array([t_s for t_s, _ in history])
         words: dict[str, list[float]] = {}
-        for picture in pictures:
+        for picture in self._between(t_start_s, t_end_s):
             where = _nearest(history[int(np.abs(times - picture.t_s).argmin())][1], at_m)
             if not where:
                 continue
-            outlines = [outline(self._camera, at) / self._scale for at in where.values()]
-            colours = [self._palettes.get(who) for who in where]
-            said = self._second.arms(smaller(picture.image, SHRUNK), window, outlines, colours)
-            for who, word in zip(where, said.tolist(), strict=True):
+            body = self._second.body(picture.image, Window(*(v / self._memory.shrunk for v in window)))
+            chests = np.array([chest_in(window, self._camera, at) for at in where.values()])
+            for who, word in zip(where, body.likelihood(chests).tolist(), strict=True):
                 words.setdefault(who, []).append(word)
         return {who: float(np.mean(said)) for who, said in words.items()}
 
@@ -235,19 +224,16 @@ class ReachLooks:
         self, at_m: np.ndarray, t_start_s: float, t_end_s: float, facings: Collection[str]
     ) -> dict[str, float]:
         """Log probability of each of some facings that a hand is at it; empty where nothing of it was seen."""
-        window, pictures = self._window(at_m, PLACE_ROOM_M), self._between(t_start_s, t_end_s)
+        window, pictures = window_at(self._camera, at_m, PLACE_ROOM_M), self._between(t_start_s, t_end_s)
         if window is None or not pictures:
             return {}
-        spaces = [Space(*(part / self._scale for part in self._spaces[name])) for name in facings]
+        scale = SHRUNK * self._memory.shrunk
+        small = Window(*(v / scale for v in window))
+        spaces = [Space(*(part / scale for part in self._spaces[name])) for name in facings]
         said = np.mean(
-            [self._second.places(smaller(p.image, SHRUNK), window, spaces) for p in pictures], axis=0
+            [self._second.places(smaller(p.image, SHRUNK), small, spaces) for p in pictures], axis=0
         )
         return dict(zip(facings, said.tolist(), strict=True))
-
-    def _window(self, at_m: np.ndarray, room_m: float) -> Window | None:
-        """The window in the smaller pictures."""
-        window = window_at(self._camera, at_m, room_m)
-        return None if window is None else Window(*(v / self._scale for v in window))
 
     def _between(self, t_start_s: float, t_end_s: float) -> list[Remembered]:
         """At most `LOOKS_EACH` pictures of a time."""

@@ -67,10 +67,12 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second. None of the 553 reaches of the validation recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-ARM_TRUST = 0.1
-"""Measured (`benchmarks.fit_vision`: softmax fit to 207 reaches of those recordings): the power of what the arm does,
-beside where people stand."""
+STANCE_TRUST, BODY_TRUST = 0.24, 1.29
+"""Measured (`benchmarks.fit_vision`: softmax fit to 207 reaches of those recordings): powers of how well everybody
+stood for it, and of where the body of that arm is seen."""
 ACTIONS = ("pick", "put_back", "touch")
+SEVERAL = 2
+"""Assumed: so many units went or came where it was more than one; three and more are rare."""
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
 
@@ -145,7 +147,8 @@ class Reach:
         signs: what each camera says of how each facing that the hand may have reached into changed, shared with other
             reaches (see `share_changes`) once all are known.
         standing: how well each person stood for it, see `tracks.stance`.
-        arm: log probability of each person by how the arm looks, summed over cameras; empty where none was seen.
+        body: log probability of each person by where the body of that arm is seen, summed over cameras; empty where
+            none was.
         place: the same of each facing that the hand may be at.
     """
 
@@ -160,7 +163,7 @@ class Reach:
     cameras: tuple[str, ...]
     signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)
     standing: Mapping[str, float] = field(default_factory=dict)
-    arm: Mapping[str, float] = field(default_factory=dict)
+    body: Mapping[str, float] = field(default_factory=dict)
     place: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -309,11 +312,16 @@ def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
     for (name, did), probability in explanations(reach).items():
         facing[name] = facing.get(name, 0.0) + probability
         action[did] += probability
+    said = reach.signs.get(max(facing, key=facing.__getitem__), ())
+    several = [s.several for s in said if s.change[0] < 0.5]
+    quantity = SEVERAL if several and float(np.mean(several)) > 0.5 else 1
     shopper: dict[str, float] = {}
     for person, share in person_of(reach).items():
         who = shopper_of[person]
         shopper[who] = shopper.get(who, 0.0) + share
-    return ShelfMoment(reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper)
+    return ShelfMoment(
+        reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper, quantity=quantity
+    )
 
 
 def person_of(reach: Reach) -> dict[str, float]:
@@ -321,7 +329,7 @@ def person_of(reach: Reach) -> dict[str, float]:
     if not reach.standing:
         return reach.owner
     weight = {
-        who: (standing + STANCE_FLOOR) * float(np.exp(ARM_TRUST * reach.arm.get(who, 0.0)))
+        who: (standing + STANCE_FLOOR) ** STANCE_TRUST * float(np.exp(BODY_TRUST * reach.body.get(who, 0.0)))
         for who, standing in reach.standing.items()
     }
     total = sum(weight.values())

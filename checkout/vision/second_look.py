@@ -3,7 +3,7 @@
 YOLO sees a whole picture at once and says where hands and items are. Four small networks look again at cut-outs
 in the picture's own resolution. One sees a hand: whether it is one, where its box ends, and whether it holds an
 item. One sees a facing before and after a reach: whether a unit went, came, or neither. Two see an arm that reaches:
-whose it is, and into which facing (`reach_looks`).
+where its body is, and into which facing (`reach_looks`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from checkout.errors import InputError
 from checkout.recording import Camera
 from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.reach_looks import (
-    ARM_SIDE,
+    BODY_SIDE,
+    PLACE_SIDE,
+    Body,
     Space,
     Window,
-    arm_input,
+    body_network,
     drawn,
+    layer,
     place_input,
-    reach_network,
+    place_network,
     space_of,
 )
 
@@ -51,7 +54,11 @@ HAND_SCORE = {"bias": 0.38, "first": 1.1, "second": 0.94}
 those of YOLO's score ("first") and of the second look."""
 BOX_SHARE = 0.8
 """Measured on the same: the share of the second look in a hand's box; 0.7 to 0.85 overlap the true boxes best."""
+LOG_SPREAD = (-4.0, 2.0)
+"""Assumed: the logarithm of a body's spread is within these."""
 CHANGES = ("none", "pick", "put_back")
+KINDS = ("none", "pick", "put_back", "pick several", "put_back several")
+"""What the network of facings tells apart: one unit or several went or came, or none."""
 GREY = (114, 114, 114)
 
 
@@ -69,6 +76,26 @@ class HandLooks(NamedTuple):
     boxes_xyxy: np.ndarray
 
 
+class FacingLooks(NamedTuple):
+    """What facings showed.
+
+    Attributes:
+        change: probability of each of `CHANGES`, [n, 3].
+        several: probability that more than one unit went or came, if any did, [n].
+    """
+
+    change: np.ndarray
+    several: np.ndarray
+
+    @classmethod
+    def of(cls, logits: np.ndarray) -> FacingLooks:
+        """From the network's logits of `KINDS`, [n, 5]."""
+        kind = np.exp(logits - logits.max(axis=1, keepdims=True))
+        kind /= kind.sum(axis=1, keepdims=True)
+        change = np.column_stack([kind[:, 0], kind[:, 1] + kind[:, 3], kind[:, 2] + kind[:, 4]])
+        return cls(change, kind[:, 3:].sum(axis=1) / np.maximum(change[:, 1:].sum(axis=1), 1e-9))
+
+
 class SecondLook:
     """The four networks, ready to look.
 
@@ -80,7 +107,7 @@ class SecondLook:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._hand, self._facing, self._arm, self._place = _networks(weights or SHIPPED)
+        self._hand, self._facing, self._body, self._place = _networks(weights or SHIPPED)
 
     def hands(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> HandLooks:
         """Look at boxes, pixels [n, 4], of a picture, uint8 [height, width, 3], BGR."""
@@ -90,43 +117,31 @@ class SecondLook:
         said = _run(self._hand, as_input(np.stack([cut_square(image, window) for window in windows])))
         return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
 
-    def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> np.ndarray:
-        """Probability of each of `CHANGES` [n, 3].
+    def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> FacingLooks:
+        """What changed at facings.
 
         Args:
             before, after: cut-outs of facings, see `cut_facing`, uint8 [n, FACING_SIDE, FACING_SIDE, 3].
             shape: where in them the facings are, see `FacingView`, likewise.
         """
         if not len(before):
-            return np.zeros((0, len(CHANGES)))
+            return FacingLooks(np.zeros((0, len(CHANGES))), np.zeros(0))
         seen = np.concatenate([before, after, shape], axis=3)
         # Always as many at once: the library keeps what it prepares for each number of pictures that it meets.
         more = -len(seen) % FACINGS_AT_ONCE
         full = np.concatenate([seen, np.zeros((more, *seen.shape[1:]), np.uint8)])
         parts = [full[i : i + FACINGS_AT_ONCE] for i in range(0, len(full), FACINGS_AT_ONCE)]
         said = np.concatenate([_run(self._facing, as_input(part)) for part in parts])[: len(seen)]
-        weight = np.exp(said - said.max(axis=1, keepdims=True))
-        return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+        return FacingLooks.of(said)
 
-    def arms(
-        self,
-        image: np.ndarray,
-        window: Window,
-        outlines: Sequence[np.ndarray],
-        palettes: Sequence[np.ndarray | None],
-    ) -> np.ndarray:
-        """Log probability of each person [people] that the arm at the middle of a window of a picture is theirs.
-
-        Args:
-            image: uint8 [height, width, 3], BGR.
-            outlines, palettes: of each person who may be the one, as in `reach_looks.arm_input`.
-        """
-        cut = cut_square(image, window, ARM_SIDE)
-        return _likelier(self._arm, arm_input(cut, window, outlines, palettes))
+    def body(self, image: np.ndarray, window: Window) -> Body:
+        """Where the body is whose hand is at the middle of a window of a picture, uint8 [height, width, 3], BGR."""
+        said = _run(self._body, as_input(smooth_cut(image, window, BODY_SIDE)[None]))[0]
+        return Body(said[:2], float(np.exp(np.clip(said[2], *LOG_SPREAD))))
 
     def places(self, image: np.ndarray, window: Window, spaces: Sequence[Space]) -> np.ndarray:
         """Log probability of each of some facings [facings] that the hand at the middle of a window is at it."""
-        cut = cut_square(image, window, ARM_SIDE)
+        cut = cut_square(image, window, PLACE_SIDE)
         return _likelier(self._place, place_input(cut, window, spaces))
 
 
@@ -232,14 +247,16 @@ def cut_facing(
         wider: show so many times as much around.
         shrunk: the picture is so many times smaller than the camera's.
     """
+    x, y, across = view.window
+    return smooth_cut(image, np.array([x, y, wider * across]) / shrunk, side)
+
+
+def smooth_cut(image: np.ndarray, window: Sequence[float] | np.ndarray, side: int) -> np.ndarray:
+    """As `cut_square`, by way of one of twice the size, so that no pixel of a finer picture is left out."""
     import cv2
 
-    x, y, across = view.window
-    window = np.array([x, y, wider * across]) / shrunk
-    # Twice the size first, so that no pixel is left out where the picture is finer than the cut-out.
-    return np.asarray(
-        cv2.resize(cut_square(image, window, 2 * side), (side, side), interpolation=cv2.INTER_AREA)
-    )
+    twice = cut_square(image, window, 2 * side)
+    return np.asarray(cv2.resize(twice, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def hand_network() -> torch.nn.Module:
@@ -247,20 +264,20 @@ def hand_network() -> torch.nn.Module:
     from torch import nn
 
     return nn.Sequential(
-        *_layer(3, 16, 2), *_layer(16, 32, 2), *_layer(32, 32, 1), *_layer(32, 64, 2), *_layer(64, 64, 1),
-        *_layer(64, 96, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96 * (SIDE // 16) ** 2, 128), nn.SiLU(),
+        *layer(3, 16, 2), *layer(16, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
+        *layer(64, 96, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(96 * (SIDE // 16) ** 2, 128), nn.SiLU(),
         nn.Linear(128, 6),
     )  # fmt: skip
 
 
 def facing_network() -> torch.nn.Module:
-    """[n, 9, FACING_SIDE, FACING_SIDE], before, after and the shape -> [n, 3] logits of `CHANGES`."""
+    """[n, 9, FACING_SIDE, FACING_SIDE], before, after and the shape -> [n, 5] logits of `KINDS`."""
     from torch import nn
 
     return nn.Sequential(
-        *_layer(9, 24, 2), *_layer(24, 32, 2), *_layer(32, 32, 1), *_layer(32, 64, 2), *_layer(64, 64, 1),
-        *_layer(64, 96, 2), *_layer(96, 96, 1), *_layer(96, 96, 2), nn.Flatten(), nn.Dropout(0.2),
-        nn.Linear(96 * (FACING_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, len(CHANGES)),
+        *layer(9, 24, 2), *layer(24, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
+        *layer(64, 96, 2), *layer(96, 96, 1), *layer(96, 96, 2), nn.Flatten(), nn.Dropout(0.2),
+        nn.Linear(96 * (FACING_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, len(KINDS)),
     )  # fmt: skip
 
 
@@ -271,24 +288,17 @@ def as_input(cuts: np.ndarray, device: str = "cpu") -> torch.Tensor:
     return torch.from_numpy(cuts).to(device).permute(0, 3, 1, 2).float() / 255 - 0.5
 
 
-def _layer(before: int, after: int, stride: int) -> list[torch.nn.Module]:
-    from torch import nn
-
-    conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-    return [conv, nn.BatchNorm2d(after), nn.SiLU()]
-
-
 def _folded(network: Any) -> torch.nn.Module:
     """The network with each normalisation folded into the convolution before it: the same answers in fewer steps."""
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     layers: list[nn.Module] = []
-    for layer in network:
-        if isinstance(layer, nn.BatchNorm2d):
-            layers[-1] = fuse_conv_bn_eval(cast("nn.Conv2d", layers[-1]), layer)
-        elif not isinstance(layer, nn.Dropout):
-            layers.append(layer)
+    for part in network:
+        if isinstance(part, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(cast("nn.Conv2d", layers[-1]), part)
+        elif not isinstance(part, nn.Dropout):
+            layers.append(part)
     return nn.Sequential(*layers).eval()
 
 
@@ -319,8 +329,8 @@ def _networks(weights: Path) -> tuple[Any, ...]:
         for name, network in (
             ("hand", hand_network()),
             ("facing", facing_network()),
-            ("arm", reach_network()),
-            ("place", reach_network()),
+            ("body", body_network()),
+            ("place", place_network()),
         ):
             network.load_state_dict({key: value.float() for key, value in state[name].items()})
             made.append(_folded(network.eval()))

@@ -1,4 +1,4 @@
-"""Trains the second look: hands cut from training frames, facings and arms cut from acted reaches."""
+"""Trains the second look: hands cut from training frames, facings and reaches cut from acted plans."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ import numpy as np
 
 from checkout.output import check_free, new_file, new_folder
 from checkout.recording import Camera
-from checkout.vision.clothes import BINS, palette_of
 from checkout.vision.detector import Detector, overlaps
 from checkout.vision.reach_looks import (
-    ARM_SIDE,
+    BODY_ROOM_M,
+    BODY_SIDE,
     MOST_FACINGS,
     MOST_PEOPLE,
     PLACE_ROOM_M,
-    ROOM_M,
+    PLACE_SIDE,
+    Body,
     Window,
-    arm_input,
-    outline,
+    body_network,
+    chest_in,
     place_input,
-    reach_network,
+    place_network,
     space_of,
     window_at,
 )
 from checkout.vision.second_look import (
-    CHANGES,
     FACING_SIDE,
+    KINDS,
+    LOG_SPREAD,
     SIDE,
+    FacingLooks,
     as_input,
     boxes_in,
     cut_facing,
@@ -42,8 +45,8 @@ from checkout.vision.second_look import (
     hand_network,
     hand_windows,
     placed_in,
+    smooth_cut,
 )
-from checkout.vision.tracks import STANCE_FLOOR, stance
 
 if TYPE_CHECKING:
     import torch
@@ -74,20 +77,13 @@ BATCH, LEARNING_RATE = 128, 2e-3
 BOX_LOSS = 6.0
 """Assumed: weight of the box's error (smooth L1 over 0.05 sides) beside the two log losses."""
 WIDE_REACH_SIDE = 112
-"""As `WIDE_SIDE`, of the cut-outs of reaches."""
+"""As `WIDE_SIDE`, of the cut-outs of reaches: the one of the body shows everything that is kept, and less of it."""
 REACHES = 24
-"""Assumed: reaches a step; each is shown once for everybody there, or for each facing."""
+"""Assumed: reaches a step of the network of places; each is shown once for each facing."""
 PLACES_EACH = 4
 """Assumed: so many facings are shown of a reach in training, the right one among them."""
 REACH_SHIFT, REACH_SCALE = 0.24, 0.3
 """Assumed: how far, in sides, and how much, as a logarithm, cut-outs of reaches are shifted and scaled in all."""
-LEAN_M = {"reaching": 0.12, "other": 0.04}
-PLACE_SD_M, LOST_SHARE, LOST_SD_M = (0.085, 0.055), 0.06, 0.3
-"""Measured on the validation recordings, for 234 people who reached and 417 others near the shelf: who reaches leans,
-and is seen this much nearer to the shelf than they stand; with these standard deviations along and across it; and a few
-are farther off (their standard deviation is assumed)."""
-UNKNOWN_COLOURS = 0.15
-"""Assumed: share of reaches that are shown without anybody's colours, and of people shown without theirs."""
 Progress = Callable[[str, float], None]
 Network = Callable[["torch.Tensor"], "torch.Tensor"]
 
@@ -116,7 +112,7 @@ class Pairs(NamedTuple):
     Attributes:
         before, after: uint8 [n, WIDE_FACING_SIDE, WIDE_FACING_SIDE, 3], BGR.
         shape: where the facings are in them, likewise, see `FacingView.shape`.
-        change: which of `CHANGES` it was, [n].
+        change: which of `KINDS` it was, [n].
     """
 
     before: np.ndarray
@@ -129,23 +125,21 @@ class Reaches(NamedTuple):
     """Cut-outs of hands that are at an item, who stood where, and the facings around.
 
     Attributes:
-        arms, places: uint8 [n, WIDE_REACH_SIDE, WIDE_REACH_SIDE, 3], BGR: the arm, and closer the hand.
-        arm_windows, place_windows: middle x, middle y and side, pixels, of the part of it that a network is to see,
+        bodies, places: uint8 [n, WIDE_REACH_SIDE, WIDE_REACH_SIDE, 3], BGR: the arm, and closer the hand.
+        body_windows, place_windows: middle x, middle y and side, pixels, of the part of it that a network is to see,
             [n, 3].
         cameras: matrix, rotation, translation and distortion of the camera, and its picture's size, [n, 28].
-        people: floor places, metres, first of whose arm it is; NaN after the last, [n, MOST_PEOPLE, 2].
-        palettes: colours of each of them; NaN where nobody knows, [n, MOST_PEOPLE, colours].
+        people: floor places, metres, first of whose hand it is; NaN after the last, [n, MOST_PEOPLE, 2].
         facings: least and largest corner and the way out of the shelf of the facing that the hand is at and of those
             around; NaN after the last, [n, MOST_FACINGS, 8].
     """
 
-    arms: np.ndarray
-    arm_windows: np.ndarray
+    bodies: np.ndarray
+    body_windows: np.ndarray
     places: np.ndarray
     place_windows: np.ndarray
     cameras: np.ndarray
     people: np.ndarray
-    palettes: np.ndarray
     facings: np.ndarray
 
 
@@ -172,8 +166,8 @@ def train_second_look(
         plans: acted plans whose reaches are looked at before and after.
         grasps: acted plans whose reaches are looked at while the hand is at the item.
         real: folders of real boxed hands (Pascal VOC), beside the rendered ones.
-        device: that the networks train on, "cpu" or a GPU's number; what the arm and place networks see is drawn by the
-            processor all the same.
+        device: that the networks train on, "cpu" or a GPU's number; what they see is cut and drawn by the processor all
+            the same.
 
     Raises:
         InputError: `out` exists and `force` is not set, or a folder cannot be used.
@@ -195,10 +189,8 @@ def train_second_look(
     trainings: dict[str, Callable[[], tuple[torch.nn.Module, dict[str, float]]]] = {
         "hand": lambda: _train_hands(hands["train"], hands["val"], epochs, seed, device, tell),
         "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, seed, device, tell),
-        "arm": lambda: _train_reaches("arm", reaches["train"], reaches["val"], epochs, seed, device, tell),
-        "place": lambda: _train_reaches(
-            "place", reaches["train"], reaches["val"], epochs, seed, device, tell
-        ),
+        "body": lambda: _train_bodies(reaches["train"], reaches["val"], epochs, seed, device, tell),
+        "place": lambda: _train_places(reaches["train"], reaches["val"], epochs, seed, device, tell),
     }
     for name, training in trainings.items():
         torch.manual_seed(seed)
@@ -389,12 +381,13 @@ def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
         view = views[facing]
         gain = glimpse.change.get(facing, 0)
         name = "none" if not gain else "put_back" if gain > 0 else "pick"
+        name += " several" * (abs(gain) > 1)
         before, after = (
             cut_facing(image, view, WIDE_FACING_SIDE, wider=wider)
             for image in (glimpse.before, glimpse.after)
         )
         shape = view.shape(WIDE_FACING_SIDE, wider)
-        yield Pairs(before, after, shape, np.array(CHANGES.index(name)))
+        yield Pairs(before, after, shape, np.array(KINDS.index(name)))
 
 
 def _train_facings(
@@ -407,6 +400,8 @@ def _train_facings(
     changed, unchanged = (
         torch.from_numpy(np.flatnonzero(part)) for part in (train.change > 0, train.change == 0)
     )
+
+    backwards = torch.tensor([0, 2, 1, 4, 3])
 
     def epoch_rows() -> torch.Tensor:
         shown = torch.randperm(len(unchanged))[: UNCHANGED_SHOWN * max(1, len(changed))]
@@ -422,21 +417,23 @@ def _train_facings(
         moved = _moved(np.concatenate([*both, train.shape[picked]], axis=3), FACING_SIDE, rng)
         cuts = _relit(as_input(moved.cuts, device), tint=0.06)
         label = change[rows]
-        label = torch.where(back & (label > 0), 3 - label, label)
+        label = torch.where(back, backwards[label], label)
         return functional.cross_entropy(network(cuts), label.to(device), label_smoothing=0.02)
 
     network = facing_network()
     _fit(network, loss, epoch_rows, epochs, device, partial(tell, "training on facings"))
     said = _said(network, _middle(np.concatenate([val.before, val.after, val.shape], axis=3), FACING_SIDE))
-    said = np.exp(said - said.max(axis=1, keepdims=True))
-    said /= said.sum(axis=1, keepdims=True)
-    moved = val.change > 0
+    looks, moved, several = FacingLooks.of(said), val.change > 0, val.change > 2
+    true = np.where(several, val.change - 2, val.change)
     return network, {
         "facing_pairs": len(train.change),
         "facings_changed": int((train.change > 0).sum()),
-        "change_auc": _auc(1 - said[:, 0], moved.astype(float)),
-        "change_right": float((said.argmax(axis=1) == val.change).mean()),
-        "direction_right": float((said[moved, 1:].argmax(axis=1) + 1 == val.change[moved]).mean()),
+        "change_auc": _auc(1 - looks.change[:, 0], moved.astype(float)),
+        "change_right": float((looks.change.argmax(axis=1) == true).mean()),
+        "direction_right": float((looks.change[moved, 1:].argmax(axis=1) + 1 == true[moved]).mean()),
+        "several_auc": _auc(looks.several[moved], several[moved].astype(float)),
+        "several_right": float(((looks.several > 0.5) == several)[moved].mean()),
+        "several": int(several.sum()),
     }
 
 
@@ -460,17 +457,17 @@ def _grasps_of_plan(seed: int, number: int) -> Iterator[Reaches]:
 
 def _cut_grasp(grasp: Grasp) -> Reaches | None:
     """The reach of one picture; None where the hand is not in it."""
-    windows = [window_at(grasp.camera, grasp.at_m, room_m) for room_m in (ROOM_M, PLACE_ROOM_M)]
+    windows = [window_at(grasp.camera, grasp.at_m, room_m) for room_m in (BODY_ROOM_M, PLACE_ROOM_M)]
     if windows[0] is None or windows[1] is None:
         return None
-    wide = [(w.x, w.y, w.side * WIDE_REACH_SIDE / ARM_SIDE) for w in windows if w is not None]
-    cuts = [cut_square(grasp.image, window, WIDE_REACH_SIDE) for window in wide]
+    cuts = [
+        smooth_cut(grasp.image, (w.x, w.y, w.side * WIDE_REACH_SIDE / side), WIDE_REACH_SIDE)
+        for w, side in zip(windows, (BODY_SIDE, PLACE_SIDE), strict=True)
+        if w is not None
+    ]
     people = np.full((MOST_PEOPLE, 2), np.nan)
-    palettes = np.full((MOST_PEOPLE, int(np.prod(BINS))), np.nan, np.float16)
     for row, name in enumerate([grasp.who, *(p for p in grasp.people if p != grasp.who)][:MOST_PEOPLE]):
         people[row] = grasp.people[name]
-        if name in grasp.pictures:
-            palettes[row] = palette_of(grasp.pictures[name])
     facings = np.full((MOST_FACINGS, 8), np.nan)
     around = sorted(grasp.planogram.values(), key=lambda f: (f.facing != grasp.facing, _apart(f, grasp.at_m)))
     for row, facing in enumerate(around[:MOST_FACINGS]):
@@ -482,7 +479,6 @@ def _cut_grasp(grasp: Grasp) -> Reaches | None:
         np.array(windows[1]),
         _camera_row(grasp.camera),
         people,
-        palettes,
         facings,
     )
 
@@ -506,56 +502,11 @@ def _camera_of(row: np.ndarray) -> Camera:
     return Camera("", "", 1.0, *size, row[:9].reshape(3, 3), row[21:26], row[9:18].reshape(3, 3), row[18:21])
 
 
-class Shown(NamedTuple):
-    """One reach as a network sees it, the right candidate first.
+def _place_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) -> np.ndarray:
+    """What the network of places sees of one reach, the right facing first: float32 [facings, channels, side, side].
 
-    Attributes:
-        seen: float32 [candidates, channels, side, side].
-        known: log weight of each candidate without the picture, to which the network adds, [candidates].
+    With a generator, only some facings, and the picture varied.
     """
-
-    seen: np.ndarray
-    known: np.ndarray
-
-
-def _arm_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) -> Shown:
-    """What the network of arms sees: everybody where a tracker would have them, and what that says of whose it is.
-
-    With a generator, some are without their colours, and the picture is varied.
-    """
-    there = ~np.isnan(reaches.people[row, :, 0])
-    people, palettes = reaches.people[row][there], reaches.palettes[row][there]
-    hidden = np.isnan(palettes[:, 0])
-    facing = reaches.facings[row, 0]
-    low, high, outward = facing[:2], facing[3:5], facing[6:]
-    people = _tracked(people, outward, rng or np.random.default_rng(row))
-    if rng is not None:
-        hidden |= (rng.uniform(size=len(hidden)) < UNKNOWN_COLOURS) | (rng.uniform() < UNKNOWN_COLOURS)
-    cut, window = _part(reaches.arms[row], reaches.arm_windows[row], rng)
-    camera = _camera_of(reaches.cameras[row])
-    colours = [
-        None if unknown else palette.astype(float) for unknown, palette in zip(hidden, palettes, strict=True)
-    ]
-    front = 0.5 * (low + high) + 0.5 * outward * np.abs(outward @ (high - low))
-    known = np.log([stance(front - at, outward) + STANCE_FLOOR for at in people])
-    seen = arm_input(cut, window, [outline(camera, at) for at in people], colours)
-    return Shown(_lit(seen, rng), known)
-
-
-def _tracked(people: np.ndarray, outward: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Where a tracker would have people, [n, 2], of whom the first reaches into a shelf with this way out."""
-    lean = np.array([LEAN_M["reaching"], *[LEAN_M["other"]] * (len(people) - 1)])
-    along = np.array([-outward[1], outward[0]])
-    off = rng.normal(0, 1, people.shape)
-    shift = (
-        off[:, :1] * PLACE_SD_M[0] * along + off[:, 1:] * PLACE_SD_M[1] * outward - lean[:, None] * outward
-    )
-    lost = rng.uniform(size=(len(people), 1)) < LOST_SHARE
-    return np.asarray(people + shift + lost * rng.normal(0, LOST_SD_M, people.shape))
-
-
-def _place_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) -> Shown:
-    """What the network of places sees: the facings there; varied likewise."""
     facings = reaches.facings[row][~np.isnan(reaches.facings[row, :, 0])]
     if rng is not None:
         others = 1 + rng.permutation(len(facings) - 1)[: PLACES_EACH - 1]
@@ -563,7 +514,7 @@ def _place_shown(reaches: Reaches, row: int, rng: np.random.Generator | None) ->
     cut, window = _part(reaches.places[row], reaches.place_windows[row], rng)
     camera = _camera_of(reaches.cameras[row])
     seen = place_input(cut, window, [space_of(camera, f[:6].reshape(2, 3), f[6:]) for f in facings])
-    return Shown(_lit(seen, rng), np.zeros(len(facings)))
+    return _lit(seen, rng)
 
 
 def _part(wide: np.ndarray, window: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, Window]:
@@ -573,8 +524,8 @@ def _part(wide: np.ndarray, window: np.ndarray, rng: np.random.Generator | None)
     if rng is not None:
         scale = float(np.exp(rng.uniform(-0.5, 0.5) * REACH_SCALE))
         shift = rng.uniform(-0.5, 0.5, 2) * REACH_SHIFT
-    at = 0.5 * WIDE_REACH_SIDE + shift * ARM_SIDE
-    cut = cut_square(wide, (at[0], at[1], scale * ARM_SIDE), ARM_SIDE)
+    at = 0.5 * WIDE_REACH_SIDE + shift * PLACE_SIDE
+    cut = cut_square(wide, (at[0], at[1], scale * PLACE_SIDE), PLACE_SIDE)
     return cut, Window(x + shift[0] * side, y + shift[1] * side, scale * side)
 
 
@@ -589,44 +540,82 @@ def _lit(seen: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
     return seen
 
 
-def _train_reaches(
-    name: str, train: Reaches, val: Reaches, epochs: int, seed: int, device: str, tell: Progress
+def _train_places(
+    train: Reaches, val: Reaches, epochs: int, seed: int, device: str, tell: Progress
 ) -> tuple[torch.nn.Module, dict[str, float]]:
-    """Train the network that says whose an arm is ("arm"), or which facing a hand is at ("place")."""
     import torch
     from torch.nn import functional
 
-    shown = {"arm": _arm_shown, "place": _place_shown}[name]
     rng = np.random.default_rng([seed, 13])
 
     def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
-        seen, known = zip(*(shown(train, row, rng) for row in rows.tolist()), strict=True)
-        counts = [len(candidates) for candidates in seen]
-        said = network(torch.from_numpy(np.concatenate(seen)).to(device))[:, 0]
-        said = said + torch.from_numpy(np.concatenate(known)).float().to(device)
+        shown = [_place_shown(train, row, rng) for row in rows.tolist()]
+        counts = [len(candidates) for candidates in shown]
+        said = network(torch.from_numpy(np.concatenate(shown)).to(device))[:, 0]
         first = torch.zeros(len(rows), dtype=torch.long, device=device)
         return functional.cross_entropy(_by_reach(said, counts), first)
 
-    network = reach_network()
+    network = place_network()
     every = torch.arange(len(train.cameras))
-    _fit(network, loss, lambda: every, epochs, device, partial(tell, f"training on {name}s"), batch=REACHES)
+    _fit(network, loss, lambda: every, epochs, device, partial(tell, "training on places"), batch=REACHES)
     right, logs = [], []
     with torch.inference_mode():
         for row in range(len(val.cameras)):
-            reach = shown(val, row, None)
-            said = network(torch.from_numpy(reach.seen))[:, 0] + torch.from_numpy(reach.known)
-            said = said.log_softmax(0)
-            right.append((int(said.argmax()) == 0, int(reach.known.argmax()) == 0))
-            logs.append((float(said[0]), float(reach.known[0] - np.logaddexp.reduce(reach.known))))
-    scores = {
-        f"{name}s": len(train.cameras),
-        f"{name}_right": float(np.mean(right, axis=0)[0]),
-        f"{name}_log_loss": float(-np.mean(logs, axis=0)[0]),
+            said = network(torch.from_numpy(_place_shown(val, row, None)))[:, 0].log_softmax(0)
+            right.append(int(said.argmax()) == 0)
+            logs.append(float(said[0]))
+    return network, {
+        "places": len(train.cameras),
+        "places_right": float(np.mean(right)),
+        "places_log_loss": float(-np.mean(logs)),
     }
-    if name == "arm":
-        scores["arm_right_by_stance"] = float(np.mean(right, axis=0)[1])
-        scores["arm_log_loss_by_stance"] = float(-np.mean(logs, axis=0)[1])
-    return network, scores
+
+
+def _train_bodies(
+    train: Reaches, val: Reaches, epochs: int, seed: int, device: str, tell: Progress
+) -> tuple[torch.nn.Module, dict[str, float]]:
+    """Train the network that sees where the body is whose hand is in the middle: a Laplace density over the picture."""
+    import torch
+
+    rng = np.random.default_rng([seed, 16])
+    chests = _chests(train)[:, 0]
+    known = torch.from_numpy(np.flatnonzero(np.isfinite(chests[:, 0])))
+
+    def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
+        moved = _moved(train.bodies[rows.numpy()], BODY_SIDE, rng)
+        target = (chests[rows.numpy()] - moved.shift) / moved.scale[:, None]
+        target[:, 0] *= moved.flip
+        said = network(_relit(as_input(moved.cuts, device), tint=0.2))
+        apart = (
+            (said[:, :2] - torch.from_numpy(target).float().to(device)).square().sum(dim=1).add(1e-6).sqrt()
+        )
+        spread = said[:, 2].clamp(*LOG_SPREAD)
+        return (apart * (-spread).exp() + 2 * spread).mean()
+
+    network = body_network()
+    _fit(network, loss, lambda: known, epochs, device, partial(tell, "training on bodies"))
+    said, there = _said(network, _middle(val.bodies, BODY_SIDE)), _chests(val)
+    rows = np.flatnonzero(np.isfinite(there[:, :2, 0]).all(axis=1))
+    words = []
+    for row in rows:
+        body = Body(said[row, :2], float(np.exp(np.clip(said[row, 2], *LOG_SPREAD))))
+        words.append(body.likelihood(there[row][~np.isnan(val.people[row, :, 0])]))
+    return network, {
+        "bodies": len(known),
+        "bodies_apart": float(np.median(np.linalg.norm(said[rows, :2] - there[rows, 0], axis=1))),
+        "bodies_right": float(np.mean([word.argmax() == 0 for word in words])),
+        "bodies_log_loss": float(-np.mean([word[0] for word in words])),
+    }
+
+
+def _chests(reaches: Reaches) -> np.ndarray:
+    """Where all chests appear in the windows, see `chest_in`; NaN where nobody is, [n, MOST_PEOPLE, 2]."""
+    found = np.full(reaches.people.shape, np.nan)
+    for row, people in enumerate(reaches.people):
+        window, camera = Window(*reaches.body_windows[row]), _camera_of(reaches.cameras[row])
+        for number in np.flatnonzero(~np.isnan(people[:, 0])):
+            found[row, number] = chest_in(window, camera, people[number])
+    return found
 
 
 def _by_reach(said: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:

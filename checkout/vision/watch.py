@@ -19,7 +19,6 @@ import pandas as pd
 from checkout.events import ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
-from checkout.vision.clothes import palette_of
 from checkout.vision.detector import CLASSES, Detections, Detector
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
@@ -287,10 +286,7 @@ def watch_recording(
         c.camera: Looks(regions[c.camera], facing_views(recording.planogram, c), second, memories[c.camera])
         for c in cameras
     }
-    palettes = {who: palette_of(picture) for who, picture in pictures.items()}
-    closer = {
-        c.camera: ReachLooks(c, recording.planogram, second, palettes, memories[c.camera]) for c in cameras
-    }
+    closer = {c.camera: ReachLooks(c, recording.planogram, second, memories[c.camera]) for c in cameras}
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
     total = sum(info.frames for info in infos.values())
@@ -414,7 +410,7 @@ def _with_looks(
     history: Sequence[Standing],
     fronts: Mapping[str, np.ndarray],
 ) -> Reach:
-    """The reach with where everybody stood just then, and whose arm and into which facing it seems to be."""
+    """The reach with where everybody stood just then, and whose and into which facing it seems to be."""
     start_s, end_s = reach.t_start_s, reach.t_end_s
     outward = fronts[max(reach.facing, key=reach.facing.__getitem__)]
     stood: dict[str, list[tuple[float, float]]] = {}
@@ -426,7 +422,7 @@ def _with_looks(
     likeliest = sorted(reach.facing, key=reach.facing.__getitem__, reverse=True)[:MOST_FACINGS]
     whose = together(look.whose(reach.at_m, start_s, end_s, history) for look in closer.values())
     place = together(look.where(reach.at_m, start_s, end_s, likeliest) for look in closer.values())
-    return replace(reach, standing=standing, arm=whose, place=place)
+    return replace(reach, standing=standing, body=whose, place=place)
 
 
 def _sightings(

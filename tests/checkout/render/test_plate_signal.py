@@ -93,9 +93,12 @@ def test_noise_grows_with_the_people_at_the_shelf() -> None:
 def test_no_plate_sends_more_than_its_full_scale(seed: int) -> None:
     signals = sent(seed, faults=Faults(overloaded=0.5), motion=still(2500.0))
     for plate, signal in signals.grams.items():
-        full = signal.max() >= FULL_SCALE_G - QUIET.step_g
         assert signal.max() <= FULL_SCALE_G + QUIET.step_g / 2
-        assert full == (plate in signals.faulty)
+        if plate in signals.faulty:
+            assert signal.max() >= FULL_SCALE_G - QUIET.step_g
+        else:
+            # A load just under the full scale is sent as the full scale.
+            assert (signal >= FULL_SCALE_G - QUIET.step_g).mean() < 0.01
 
 
 def test_a_plate_at_full_scale_stays_there_and_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from checkout.vision.clothes import likeness, look_of, palette_of, resemblance
+from checkout.vision.clothes import look_of, palette_of, resemblance
 
 RED, BLUE, GREY = (20, 20, 200), (200, 40, 20), (120, 120, 120)
 
@@ -52,14 +52,3 @@ def test_who_was_not_photographed_may_be_the_one_in_a_colour_that_nobody_else_we
     score = resemblance([palette_of(person(RED)), None], [look(BLUE), look(RED)])
     assert score[1, 0] > 0
     assert score[0, 1] > 0
-
-
-def test_each_point_is_like_who_wears_its_colour_and_their_mean_is_the_resemblance() -> None:
-    palettes = [palette_of(person(RED)), palette_of(person(BLUE)), None]
-    image = np.full((100, 100, 3), 150, np.uint8)
-    image[:, :40] = RED
-    like = likeness(palettes, image)
-    assert like.shape == (3, 100, 100)
-    assert like[0, 50, 10] > 0 > like[1, 50, 10]
-    middle = like[:, 10:85, 15:85].mean(axis=(1, 2))
-    assert middle == pytest.approx(resemblance(palettes, [look_of(image, (0, 0, 100, 100))])[:, 0], abs=1e-6)

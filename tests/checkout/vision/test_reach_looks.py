@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 from checkout.recording import Camera, Recording
-from checkout.vision.clothes import palette_of
 from checkout.vision.detector import Detections
 from checkout.vision.picture_memory import PictureMemory
 from checkout.vision.reach_looks import (
-    ARM_SIDE,
+    BODY_ROOM_M,
+    CHEST_M,
+    FARTHEST,
     MOST_PEOPLE,
-    ROOM_M,
+    PLACE_SIDE,
     WRONG_SHARE,
+    Body,
     ReachLooks,
     Window,
-    arm_input,
-    outline,
+    chest_in,
     place_input,
     space_of,
     together,
@@ -40,42 +41,34 @@ DOWN = Camera(
 
 
 def test_a_window_shows_as_much_of_the_room_wherever_the_hand_is() -> None:
-    near, far = (window_at(DOWN, np.array([0.2, 0.0, z]), ROOM_M) for z in (2.0, 0.5))
+    near, far = (window_at(DOWN, np.array([0.2, 0.0, z]), BODY_ROOM_M) for z in (2.0, 0.5))
     assert near is not None
     assert far is not None
-    assert near.side == pytest.approx(ROOM_M * 500 / 1.0)
-    assert far.side == pytest.approx(ROOM_M * 500 / 2.5)
+    assert near.side == pytest.approx(BODY_ROOM_M * 500 / 1.0)
+    assert far.side == pytest.approx(BODY_ROOM_M * 500 / 2.5)
     assert near.x == pytest.approx(320 + 100)
-    assert window_at(DOWN, np.array([5.0, 0.0, 1.0]), ROOM_M) is None
-    assert window_at(DOWN, np.array([0.0, 0.0, 3.5]), ROOM_M) is None
+    assert window_at(DOWN, np.array([5.0, 0.0, 1.0]), BODY_ROOM_M) is None
+    assert window_at(DOWN, np.array([0.0, 0.0, 3.5]), BODY_ROOM_M) is None
 
 
-def test_a_body_is_where_it_stands_and_nobody_is_behind_the_camera() -> None:
-    body = outline(DOWN, (0.5, 0.3))
-    assert body[:, 0].min() == pytest.approx(320 + 500 * 0.32 / 3, abs=2)
-    low = body.min(axis=0), body.max(axis=0)
-    assert low[0][0] < 320 + 500 * 0.5 / 3 < low[1][0]
-    assert low[0][1] < 180 - 500 * 0.3 / 3 < low[1][1]
-    ahead = replace(DOWN, rotation=np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), translation_m=np.zeros(3))
-    assert len(outline(ahead, (0.0, -3.0))) == 0
-    assert len(outline(ahead, (0.0, 3.0))) > 3
-
-
-def test_each_person_is_shown_with_their_own_body_and_colours() -> None:
+def test_a_chest_is_where_somebody_stands_and_nowhere_behind_the_camera() -> None:
     window = Window(320.0, 180.0, 200.0)
-    cut = np.full((ARM_SIDE, ARM_SIDE, 3), 90, np.uint8)
-    bodies = [outline(DOWN, (-0.3, 0.0)), outline(DOWN, (0.3, 0.0))]
-    seen = arm_input(cut, window, bodies, [None, None])
-    assert seen.shape == (2, 6, ARM_SIDE, ARM_SIDE)
-    assert (seen[0, 3] == seen[1, 4]).all()
-    assert (seen[1, 3] == seen[0, 4]).all()
-    assert seen[0, 3, 40, 20] == 1.0
-    assert seen[0, 3, 40, 60] == 0.0
-    assert np.abs(seen[:, 5]).max() == 0.0
-    red = np.zeros(144)
-    red[0] = 1.0
-    alone = arm_input(cut, window, bodies[:1], [red])
-    assert np.abs(alone[0, 4:]).max() == 0.0
+    assert chest_in(window, DOWN, (0.0, 0.0)) == pytest.approx([0, 0])
+    aside = chest_in(window, DOWN, (0.35, -0.07))
+    assert aside == pytest.approx(np.array([0.35, 0.07]) * 500 / (3.0 - CHEST_M) / 200)
+    assert np.abs(chest_in(window, DOWN, (90.0, 0.0))).max() == FARTHEST
+    ahead = replace(DOWN, rotation=np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), translation_m=np.zeros(3))
+    assert np.isnan(chest_in(window, ahead, (0.0, -3.0))).all()
+    assert not np.isnan(chest_in(window, ahead, (0.0, 3.0))).any()
+
+
+def test_who_stands_where_the_body_is_seen_is_likelier_the_surer_that_is() -> None:
+    chests = np.array([[0.1, 0.5], [0.6, 0.5], [np.nan, np.nan]])
+    sure, unsure = (Body(np.array([0.1, 0.5]), spread).likelihood(chests) for spread in (0.02, 0.5))
+    for word in (sure, unsure):
+        assert np.exp(word).sum() == pytest.approx(1)
+        assert word[0] > word[1] > word[2]
+    assert sure[0] > unsure[0]
 
 
 def test_a_facing_is_shown_with_its_space_and_its_front() -> None:
@@ -83,7 +76,7 @@ def test_a_facing_is_shown_with_its_space_and_its_front() -> None:
     space = space_of(DOWN, box, np.array([0.0, -1.0]))
     assert space.front[:, 1].min() > space.whole[:, 1].min()
     seen = place_input(
-        np.zeros((ARM_SIDE, ARM_SIDE, 3), np.uint8), Window(340.0, 110.0, 200.0), [space, space]
+        np.zeros((PLACE_SIDE, PLACE_SIDE, 3), np.uint8), Window(340.0, 110.0, 200.0), [space, space]
     )
     assert seen[0, 3].sum() > seen[0, 4].sum() > 0
     assert (seen[0, 5] == seen[1, 4]).all()
@@ -108,11 +101,8 @@ def test_the_shipped_networks_tell_whose_hand_is_at_which_facing() -> None:
     """Loose limits for a recording that no network was trained on, from the true facings' places."""
     recording = Recording.open(ROOT / "videos" / "hard-02")
     second = SecondLook()
-    palettes = {who: palette_of(picture) for who, picture in recording.entry_pictures().items()}
     memories = {c.camera: PictureMemory(c) for c in recording.cameras}
-    looks = [
-        ReachLooks(c, recording.planogram, second, palettes, memories[c.camera]) for c in recording.cameras
-    ]
+    looks = [ReachLooks(c, recording.planogram, second, memories[c.camera]) for c in recording.cameras]
     coming = sorted(recording.truth.events, key=lambda e: e.t_s)
     right = []
     videos = [(c.camera, recording.path / c.file) for c in recording.cameras]
@@ -140,7 +130,7 @@ def test_the_shipped_networks_tell_whose_hand_is_at_which_facing() -> None:
 def test_pictures_are_forgotten() -> None:
     recording = Recording.open(ROOT / "videos" / "clean-02")
     memory = PictureMemory(recording.cameras[0])
-    look = ReachLooks(recording.cameras[0], recording.planogram, SecondLook(), {}, memory)
+    look = ReachLooks(recording.cameras[0], recording.planogram, SecondLook(), memory)
     image = np.zeros((360, 640, 3), np.uint8)
     for step in range(900):
         remember(memory, step / 15, image, Detections.empty())

@@ -10,17 +10,17 @@ import pytest
 
 from checkout.errors import InputError
 from checkout.recording import Camera
-from checkout.vision.reach_looks import ARM_SIDE, PLACE_ROOM_M, space_of, window_at
+from checkout.vision.reach_looks import PLACE_ROOM_M, PLACE_SIDE, space_of, window_at
 from checkout.vision.second_look import CHANGES, FACING_SIDE, SIDE, SecondLook, as_input, cut_square
 from checkout.vision.second_look_training import (
     WIDE_REACH_SIDE,
     WIDE_SIDE,
     Pairs,
     Reaches,
-    _arm_shown,
     _auc,
     _by_reach,
     _camera_row,
+    _chests,
     _moved,
     _place_shown,
     _relit,
@@ -34,7 +34,7 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     assert scores["facings_changed"] > 10
     assert 0 <= scores["change_right"] <= 1
     cuts = np.zeros((3, 3, FACING_SIDE, FACING_SIDE, 3), np.uint8)
-    assert SecondLook(out).facings(*cuts).shape == (3, 3)
+    assert SecondLook(out).facings(*cuts).change.shape == (3, 3)
 
     folder = tmp_path / "mine.work" / "glimpses-1" / "0000"
     pairs = Pairs(*(np.load(folder / f"{name}.npy") for name in Pairs._fields))
@@ -61,13 +61,12 @@ def assert_reaches_are_what_they_say(reaches: Reaches) -> None:
     """The hand is in the middle of its facing's space, and mostly within an arm of whose it is."""
     inside, stood = [], []
     for row in range(len(reaches.cameras)):
-        people, arms = reaches.people[row], _arm_shown(reaches, row, None).seen
-        assert arms.shape == ((~np.isnan(people[:, 0])).sum(), 6, ARM_SIDE, ARM_SIDE)
-        assert len(arms) >= 2
-        places = _place_shown(reaches, row, None).seen
-        assert places.shape[1:] == (6, ARM_SIDE, ARM_SIDE)
+        people = reaches.people[row]
+        assert (~np.isnan(people[:, 0])).sum() >= 2
+        places = _place_shown(reaches, row, None)
+        assert places.shape[1:] == (6, PLACE_SIDE, PLACE_SIDE)
         # The hand is at the item, so the cut-out's middle is at its facing, a little before or above it.
-        middle = slice(ARM_SIDE // 2 - 9, ARM_SIDE // 2 + 9)
+        middle = slice(PLACE_SIDE // 2 - 9, PLACE_SIDE // 2 + 9)
         inside.append(places[:, 3, middle, middle].max(axis=(1, 2)))
         front = reaches.facings[row, 0]
         at = 0.5 * (front[:2] + front[3:5])
@@ -75,12 +74,17 @@ def assert_reaches_are_what_they_say(reaches: Reaches) -> None:
     assert np.mean([seen[0] for seen in inside]) > 0.9
     assert np.mean([apart[0] < 1.1 for apart in stood]) > 0.9
     assert np.mean([apart[0] for apart in stood]) < np.nanmean([apart[1] for apart in stood])
-    for shown in (_arm_shown, _place_shown):
-        still = shown(reaches, 0, None).seen
-        varied = [shown(reaches, 0, np.random.default_rng(i)).seen for i in range(8)]
-        assert all(seen.dtype == np.float32 for seen in varied)
-        assert all(2 <= len(seen) <= len(still) for seen in varied)
-        assert not np.allclose(varied[0][:1], varied[1][:1])
+    still = _place_shown(reaches, 0, None)
+    varied = [_place_shown(reaches, 0, np.random.default_rng(i)) for i in range(8)]
+    assert all(seen.dtype == np.float32 for seen in varied)
+    assert all(2 <= len(seen) <= len(still) for seen in varied)
+    assert not np.allclose(varied[0][:1], varied[1][:1])
+    # Bodies are mostly in or just beside their cut-outs, and not all in one place.
+    chests = _chests(reaches)[:, 0]
+    known = chests[np.isfinite(chests[:, 0])]
+    assert len(known) > 0.9 * len(chests)
+    assert np.median(np.abs(known)) < 0.5
+    assert known.std(axis=0).min() > 0.05
 
 
 def test_a_varied_reach_is_drawn_where_its_picture_went() -> None:
@@ -94,7 +98,7 @@ def test_a_varied_reach_is_drawn_where_its_picture_went() -> None:
     cv2.fillConvexPoly(picture, np.round(whole).astype(np.int32), (255, 255, 255))
     window = window_at(camera, at, PLACE_ROOM_M)
     assert window is not None
-    wide = window._replace(side=window.side * WIDE_REACH_SIDE / ARM_SIDE)
+    wide = window._replace(side=window.side * WIDE_REACH_SIDE / PLACE_SIDE)
     other = facing + np.array([0.3, 0, 0, 0.3, 0, 0, 0, 0])
     nothing = np.zeros((1, 1))
     reaches = Reaches(
@@ -104,12 +108,11 @@ def test_a_varied_reach_is_drawn_where_its_picture_went() -> None:
         np.array(window)[None],
         _camera_row(camera)[None],
         nothing,
-        nothing,
         np.stack([facing, other])[None],
     )
     rng = np.random.default_rng(0)
     for number in range(20):
-        seen = _place_shown(reaches, 0, None if number == 0 else rng).seen
+        seen = _place_shown(reaches, 0, None if number == 0 else rng)
         grey = seen[0, :3].mean(axis=0)
         bright = grey > grey.max() - 0.3
         drawn = seen[0, 3] > 0
