@@ -8,7 +8,7 @@ Prints, ready for the modules that hold them:
   share whose boxes overlap the true ones most.
 - `WEIGHTS` (checkout/vision/reaches.py): a softmax fit to reaches over facings and what was done there. A reach that
   saw the act of another one again is left out: as a touch it would teach that such reaches do nothing.
-- `STANCE_TRUST`, `BODY_TRUST` (reaches.py): a softmax fit to whose a reach was.
+- `STANCE_TRUST`, `BODY_TRUST`, `MISTAKEN` (reaches.py): a softmax fit with a floor to whose a reach was.
 
 Beside each: the share right, and that of each half of the recordings when fitted to the other. `--keep` is the folder
 of `benchmarks.fusion_ablation`; it holds for one state of `HAND_SCORE` and `BOX_SHARE`: fit those first (`--hands`).
@@ -16,7 +16,7 @@ of `benchmarks.fusion_ablation`; it holds for one state of `HAND_SCORE` and `BOX
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,7 +25,7 @@ from benchmarks.fusion_ablation import recordings_parser, watched_once
 from checkout.events import ShelfEvent
 from checkout.recording import Recording
 from checkout.vision.detector import Detector, overlaps
-from checkout.vision.reaches import BODY_TRUST, STANCE_TRUST, WEIGHTS, Reach, _scores
+from checkout.vision.reaches import BODY_TRUST, MISTAKEN, STANCE_TRUST, WEIGHTS, Reach, _scores
 from checkout.vision.second_look import SecondLook, _logit
 from checkout.vision.tracks import STANCE_FLOOR
 
@@ -125,7 +125,7 @@ def reach_problem(reach: Reach, event: ShelfEvent | None) -> tuple[np.ndarray, n
 
 
 def person_problem(reach: Reach, event: ShelfEvent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same for whose a reach was; the weights are `STANCE_TRUST` and `BODY_TRUST`."""
+    """The same for whose a reach was; the weights are `STANCE_TRUST`, `BODY_TRUST` and, as a floor, `MISTAKEN`."""
     people = list(reach.standing)
     features = [[np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, 0.0)] for p in people]
     return (
@@ -154,21 +154,45 @@ def softmax_fit(problems: Sequence[Problem], start: np.ndarray) -> np.ndarray:
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x)
 
 
+def floored_fit(problems: Sequence[Problem], start: np.ndarray) -> np.ndarray:
+    """The same where each of n is likely by 1/n with a probability, the last weight, and by the others else."""
+
+    def loss(w: np.ndarray) -> float:
+        total = 0.0
+        for features, fixed, true in problems:
+            score = features @ w[:-1] + fixed
+            p = np.exp(score - np.logaddexp.reduce(score))
+            total -= float(np.log(max(((1 - w[-1]) * p + w[-1] / len(p))[true].sum(), 1e-12)))
+        return total
+
+    bounds = [(None, None)] * (len(start) - 1) + [(1e-3, 0.5)]
+    return np.asarray(minimize(loss, start, method="Nelder-Mead", bounds=bounds).x)
+
+
 def share_right(problems: Sequence[Problem], w: np.ndarray) -> float:
-    return float(np.mean([true[np.argmax(features @ w + fixed)] for features, fixed, true in problems]))
+    return float(
+        np.mean(
+            [true[np.argmax(features @ w[: features.shape[1]] + fixed)] for features, fixed, true in problems]
+        )
+    )
 
 
-def report(problems: Sequence[Sequence[Problem]], names: Sequence[str], start: np.ndarray) -> np.ndarray:
+def report(
+    problems: Sequence[Sequence[Problem]],
+    names: Sequence[str],
+    start: np.ndarray,
+    fit: Callable[[Sequence[Problem], np.ndarray], np.ndarray] = softmax_fit,
+) -> np.ndarray:
     """Fit to all recordings, print the weights and the shares right; returns the weights."""
     halves = [[p for rows in problems[i::2] for p in rows] for i in (0, 1)]
     every = [*halves[0], *halves[1]]
-    fitted = softmax_fit(every, start)
-    crossed = [share_right(halves[1 - i], softmax_fit(halves[i], start)) for i in (0, 1)]
+    fitted = fit(every, start)
+    crossed = [share_right(halves[1 - i], fit(halves[i], start)) for i in (0, 1)]
     print(
         f"{len(every)} fitted: right {share_right(every, fitted):.3f} ({share_right(every, start):.3f} as shipped);"
         f" each half when fitted to the other {crossed[0]:.3f}, {crossed[1]:.3f}"
     )
-    print(dict(zip(names, fitted.round(2).tolist(), strict=True)))
+    print(dict(zip(names, fitted.round(3).tolist(), strict=True)))
     return fitted
 
 
@@ -191,9 +215,14 @@ def main() -> None:
         list(WEIGHTS),
         np.array(list(WEIGHTS.values())),
     )
-    print("STANCE_TRUST, BODY_TRUST: whose each reach was")
+    print("STANCE_TRUST, BODY_TRUST, MISTAKEN: whose each reach was")
     people = [[person_problem(r, e) for r, e in rows if e is not None and r.standing] for rows in found]
-    report(people, ("STANCE_TRUST", "BODY_TRUST"), np.array([STANCE_TRUST, BODY_TRUST]))
+    report(
+        people,
+        ("STANCE_TRUST", "BODY_TRUST", "MISTAKEN"),
+        np.array([STANCE_TRUST, BODY_TRUST, MISTAKEN]),
+        floored_fit,
+    )
 
 
 if __name__ == "__main__":

@@ -319,7 +319,8 @@ def fuse(
     else:
         alone = unweighed_moments(recording, weighed, moments)
         warnings += _unexplained(recording, weighed.steps, alone)
-    alone = distinct(alone, (settings or FusionSettings()).same_act_s)
+    used = settings or FusionSettings()
+    alone = distinct(alone, used.same_act_s, used.others_act_s)
     explanations = fusion.explain(steps, moments, alone)
     sources = "+".join(n for n, part in (("plates", weighed), ("vision", watched)) if part is not None)
     mapped = confidence or ConfidenceMap.load(sources)

@@ -316,19 +316,29 @@ def _log_normal_1(x: float, sd: float) -> float:
     return -0.5 * (x / sd) ** 2 - math.log(sd * math.sqrt(2 * math.pi))
 
 
-def distinct(moments: Sequence[ShelfMoment], within_s: float) -> list[ShelfMoment]:
+def distinct(moments: Sequence[ShelfMoment], within_s: float, others_within_s: float) -> list[ShelfMoment]:
     """One moment for each act: of moments that most likely are at one facing within a time, the surest stands.
 
-    One hand seen as two, or seen to reach twice, finds the facing changed each time; so does who reaches beside it.
+    One hand seen as two, or seen to reach twice, finds the facing changed each time; so does who reaches beside it. The
+    second time is for those of different shoppers.
     """
     kept: list[ShelfMoment] = []
     for moment in sorted(moments, key=lambda m: (m.action.get("touch", 0.0), m.t_s)):
         facing = _likeliest(moment.facing)
         if not any(
-            abs(moment.t_s - other.t_s) < within_s and _likeliest(other.facing) == facing for other in kept
+            abs(moment.t_s - other.t_s) < (within_s if _one_shopper(moment, other) else others_within_s)
+            for other in kept
+            if _likeliest(other.facing) == facing
         ):
             kept.append(moment)
     return kept
+
+
+def _one_shopper(a: ShelfMoment, b: ShelfMoment) -> bool:
+    """Whether two moments more likely are of one shopper; where nobody is known, they may well be."""
+    if not a.shopper or not b.shopper:
+        return True
+    return sum(p * b.shopper.get(who, 0.0) for who, p in a.shopper.items()) > 0.5
 
 
 def _likeliest(share: Mapping[str, float]) -> str:

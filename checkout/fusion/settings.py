@@ -38,8 +38,9 @@ class FusionSettings:
         not_in_cart: probability that a put-back is of something that nobody was seen to take.
         one_hand_s, one_hand: two events closer in time than this are one person's with this relative weight
             (measured on rendered training plans: none of 2,000 pairs was closer than 1.8 s).
-        same_act_s: two moments of vision alone at one facing closer in time than this are one act (measured on
-            validation recordings: F1 is the same from 0.8 to 1.6 s).
+        same_act_s, others_act_s: two moments of vision alone at one facing closer in time than this are one act, the
+            second where they seem to be of different shoppers (measured on validation recordings: F1 of vision alone
+            is the same from 0.8 to 1.6 s, and highest at 0.6 of 0.3, 0.6, 0.9 and 1.2 s).
         sight_trust: probability that a camera's moment belongs to the step that it coincides with.
         moment_reach_s: a moment and a step belong together when they are at most this far apart.
         hand_around_s: how long a hand that no camera saw is at the facing before and after its step (measured on the
@@ -81,6 +82,7 @@ class FusionSettings:
     one_hand_s: float = 1.2
     one_hand: float = 0.05
     same_act_s: float = 1.2
+    others_act_s: float = 0.6
     sight_trust: float = 0.8
     moment_reach_s: float = 0.8
     hand_around_s: float = 0.5

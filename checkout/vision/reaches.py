@@ -67,9 +67,10 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second. None of the 553 reaches of the validation recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-STANCE_TRUST, BODY_TRUST = 0.24, 1.29
-"""Measured (`benchmarks.fit_vision`: softmax fit to 207 reaches of those recordings): powers of how well everybody
-stood for it, and of where the body of that arm is seen."""
+STANCE_TRUST, BODY_TRUST, MISTAKEN = 0.25, 1.84, 0.055
+"""Measured (`benchmarks.fit_vision`: softmax fit to 413 reaches of those recordings): powers of how well everybody
+stood for it and of where the body of that arm is seen, and how often neither says anything, as where people were taken
+for each other."""
 ACTIONS = ("pick", "put_back", "touch")
 SEVERAL = 2
 """Assumed: so many units went or came where it was more than one; three and more are rare."""
@@ -333,7 +334,7 @@ def person_of(reach: Reach) -> dict[str, float]:
         for who, standing in reach.standing.items()
     }
     total = sum(weight.values())
-    return {who: w / total for who, w in weight.items()}
+    return {who: (1 - MISTAKEN) * w / total + MISTAKEN / len(weight) for who, w in weight.items()}
 
 
 def explanations(reach: Reach, weights: Mapping[str, float] = WEIGHTS) -> dict[tuple[str, str], float]:

@@ -38,7 +38,7 @@ STANCE_FLOOR = 0.001
 # crowded validation recordings, from where the shipped detector saw everybody (right for 0.91 of them, and for 0.89 of
 # each half when fitted to the other).
 UNSEEN = 0.05
-"""Chosen among 0.02, 0.05, 0.15 and 0.4 on twelve validation recordings: how likely a weight step is of a hand that no
+"""Chosen among 0.02, 0.05, 0.15 and 0.4 on 24 validation recordings: how likely a weight step is of a hand that no
 reach shows, beside one that reached into that facing just then."""
 _BYTETRACK = SimpleNamespace(
     track_high_thresh=0.25,

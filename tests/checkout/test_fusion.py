@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -368,6 +369,11 @@ def test_an_act_seen_twice_at_one_facing_is_one_moment() -> None:
         moment(2.4, "g1.s1.f2", 0.5),
         moment(3.3, "g1.s1.f1", 0.2),
     )
-    kept = distinct([again, beside, later, sure], 1.2)
+    kept = distinct([again, beside, later, sure], 1.2, 0.6)
     assert sorted(kept, key=lambda m: m.t_s) == [sure, beside, later]
-    assert len(distinct([again, beside, later, sure], 0.0)) == 4
+    assert len(distinct([again, beside, later, sure], 0.0, 0.0)) == 4
+    anna, ben = {"s1": 0.9, "s2": 0.1}, {"s1": 0.1, "s2": 0.9}
+    for whose, kept_of_both in ((anna, 1), (ben, 2)):
+        both = [replace(sure, shopper=anna), replace(again, shopper=whose)]
+        assert len(distinct(both, 1.2, 0.6)) == kept_of_both
+        assert len(distinct(both, 1.2, 1.2)) == 1
