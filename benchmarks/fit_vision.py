@@ -8,7 +8,7 @@ Prints, ready for the modules that hold them:
   share whose boxes overlap the true ones most.
 - `WEIGHTS` (checkout/vision/reaches.py): a softmax fit to reaches over facings and what was done there. A reach that
   saw the act of another one again is left out: as a touch it would teach that such reaches do nothing.
-- `STANCE_TRUST`, `BODY_TRUST`, `MISTAKEN` (reaches.py): a softmax fit with a floor to whose a reach was.
+- `STANCE_TRUST`, `BODY_TRUST` (reaches.py), `MISTAKEN` (tracks.py): a softmax fit with a floor to whose a reach was.
 
 Beside each: the share right, and that of each half of the recordings when fitted to the other. `--keep` is the folder
 of `benchmarks.fusion_ablation`; it holds for one state of `HAND_SCORE` and `BOX_SHARE`: fit those first (`--hands`).
@@ -25,9 +25,9 @@ from benchmarks.fusion_ablation import recordings_parser, watched_once
 from checkout.events import ShelfEvent
 from checkout.recording import Recording
 from checkout.vision.detector import Detector, overlaps
-from checkout.vision.reaches import BODY_TRUST, MISTAKEN, STANCE_TRUST, WEIGHTS, Reach, _scores
+from checkout.vision.reaches import BODY_TRUST, STANCE_TRUST, WEIGHTS, Reach, _scores
 from checkout.vision.second_look import SecondLook, _logit
-from checkout.vision.tracks import STANCE_FLOOR
+from checkout.vision.tracks import MISTAKEN, STANCE_FLOOR
 
 AROUND_S = 0.7
 """A reach this close to a true event may be it."""

@@ -17,7 +17,7 @@ from checkout.catalog import Planogram
 from checkout.events import ShelfMoment
 from checkout.vision.hands import HandTrack, State, smoothed
 from checkout.vision.shelf_moments import Sign
-from checkout.vision.tracks import STANCE_FLOOR
+from checkout.vision.tracks import STANCE_FLOOR, with_mistakes
 
 NEAR_M = 0.14
 """Assumed: a hand closer than this to the shelf's front is at the shelf."""
@@ -39,19 +39,19 @@ HEIGHT_SD_M = 0.07
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": -0.11,
-    "change": 0.71,
-    "holds_on": -0.25,
-    "two_cameras": 1.08,
-    "deep": -1.79,
-    "stay": 0.55,
-    "holding": 0.41,
-    "items": 0.31,
-    "direction": 0.27,
-    "place": 0.85,
-    "seen_at": 0.32,
+    "bias": -0.05,
+    "change": 0.66,
+    "holds_on": 0.67,
+    "two_cameras": 0.92,
+    "deep": -2.8,
+    "stay": 0.84,
+    "holding": 0.47,
+    "items": 0.27,
+    "direction": 0.3,
+    "place": 0.74,
+    "seen_at": 0.31,
 }
-"""Measured (`benchmarks.fit_vision`: softmax fit to 394 reaches of twelve validation recordings, with the shipped
+"""Measured (`benchmarks.fit_vision`: softmax fit to 744 reaches of 24 validation recordings, with the shipped
 networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
 item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
 against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
@@ -64,16 +64,13 @@ LEAST_HELD = 0.02
 """Assumed: a hand is never surer to be empty, or to hold an item, than this."""
 EMPTY, EMPTIEST = 0.01, 1e-4
 """Assumed: a hand that may have held an item with less than the first, before and after, the less likely did anything
-the surer that is, down to the second. None of the 553 reaches of the validation recordings was so sure to be empty."""
+the surer that is, down to the second. None of the 1,155 reaches of those recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-STANCE_TRUST, BODY_TRUST, MISTAKEN = 0.25, 1.84, 0.055
-"""Measured (`benchmarks.fit_vision`: softmax fit to 413 reaches of those recordings): powers of how well everybody
-stood for it and of where the body of that arm is seen, and how often neither says anything, as where people were taken
-for each other."""
+STANCE_TRUST, BODY_TRUST = 0.25, 1.84
+"""Measured (`benchmarks.fit_vision`: softmax fit to 413 reaches of those recordings, with `tracks.MISTAKEN`): powers of
+how well everybody stood for it and of where the body of that arm is seen."""
 ACTIONS = ("pick", "put_back", "touch")
-SEVERAL = 2
-"""Assumed: so many units went or came where it was more than one; three and more are rare."""
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
 
@@ -313,16 +310,11 @@ def _moment(reach: Reach, shopper_of: Mapping[str, str]) -> ShelfMoment:
     for (name, did), probability in explanations(reach).items():
         facing[name] = facing.get(name, 0.0) + probability
         action[did] += probability
-    said = reach.signs.get(max(facing, key=facing.__getitem__), ())
-    several = [s.several for s in said if s.change[0] < 0.5]
-    quantity = SEVERAL if several and float(np.mean(several)) > 0.5 else 1
     shopper: dict[str, float] = {}
     for person, share in person_of(reach).items():
         who = shopper_of[person]
         shopper[who] = shopper.get(who, 0.0) + share
-    return ShelfMoment(
-        reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper, quantity=quantity
-    )
+    return ShelfMoment(reach.t_start_s, reach.t_end_s, "+".join(reach.cameras), facing, action, shopper)
 
 
 def person_of(reach: Reach) -> dict[str, float]:
@@ -333,8 +325,7 @@ def person_of(reach: Reach) -> dict[str, float]:
         who: (standing + STANCE_FLOOR) ** STANCE_TRUST * float(np.exp(BODY_TRUST * reach.body.get(who, 0.0)))
         for who, standing in reach.standing.items()
     }
-    total = sum(weight.values())
-    return {who: (1 - MISTAKEN) * w / total + MISTAKEN / len(weight) for who, w in weight.items()}
+    return with_mistakes(weight)
 
 
 def explanations(reach: Reach, weights: Mapping[str, float] = WEIGHTS) -> dict[tuple[str, str], float]:

@@ -57,8 +57,6 @@ BOX_SHARE = 0.8
 LOG_SPREAD = (-4.0, 2.0)
 """Assumed: the logarithm of a body's spread is within these."""
 CHANGES = ("none", "pick", "put_back")
-KINDS = ("none", "pick", "put_back", "pick several", "put_back several")
-"""What the network of facings tells apart: one unit or several went or came, or none."""
 GREY = (114, 114, 114)
 
 
@@ -74,26 +72,6 @@ class HandLooks(NamedTuple):
     hand: np.ndarray
     holding: np.ndarray
     boxes_xyxy: np.ndarray
-
-
-class FacingLooks(NamedTuple):
-    """What facings showed.
-
-    Attributes:
-        change: probability of each of `CHANGES`, [n, 3].
-        several: probability that more than one unit went or came, if any did, [n].
-    """
-
-    change: np.ndarray
-    several: np.ndarray
-
-    @classmethod
-    def of(cls, logits: np.ndarray) -> FacingLooks:
-        """From the network's logits of `KINDS`, [n, 5]."""
-        kind = np.exp(logits - logits.max(axis=1, keepdims=True))
-        kind /= kind.sum(axis=1, keepdims=True)
-        change = np.column_stack([kind[:, 0], kind[:, 1] + kind[:, 3], kind[:, 2] + kind[:, 4]])
-        return cls(change, kind[:, 3:].sum(axis=1) / np.maximum(change[:, 1:].sum(axis=1), 1e-9))
 
 
 class SecondLook:
@@ -117,22 +95,23 @@ class SecondLook:
         said = _run(self._hand, as_input(np.stack([cut_square(image, window) for window in windows])))
         return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
 
-    def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> FacingLooks:
-        """What changed at facings.
+    def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Probability of each of `CHANGES` [n, 3].
 
         Args:
             before, after: cut-outs of facings, see `cut_facing`, uint8 [n, FACING_SIDE, FACING_SIDE, 3].
             shape: where in them the facings are, see `FacingView`, likewise.
         """
         if not len(before):
-            return FacingLooks(np.zeros((0, len(CHANGES))), np.zeros(0))
+            return np.zeros((0, len(CHANGES)))
         seen = np.concatenate([before, after, shape], axis=3)
         # Always as many at once: the library keeps what it prepares for each number of pictures that it meets.
         more = -len(seen) % FACINGS_AT_ONCE
         full = np.concatenate([seen, np.zeros((more, *seen.shape[1:]), np.uint8)])
         parts = [full[i : i + FACINGS_AT_ONCE] for i in range(0, len(full), FACINGS_AT_ONCE)]
         said = np.concatenate([_run(self._facing, as_input(part)) for part in parts])[: len(seen)]
-        return FacingLooks.of(said)
+        weight = np.exp(said - said.max(axis=1, keepdims=True))
+        return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
     def body(self, image: np.ndarray, window: Window) -> Body:
         """Where the body is whose hand is at the middle of a window of a picture, uint8 [height, width, 3], BGR."""
@@ -271,13 +250,13 @@ def hand_network() -> torch.nn.Module:
 
 
 def facing_network() -> torch.nn.Module:
-    """[n, 9, FACING_SIDE, FACING_SIDE], before, after and the shape -> [n, 5] logits of `KINDS`."""
+    """[n, 9, FACING_SIDE, FACING_SIDE], before, after and the shape -> [n, 3] logits of `CHANGES`."""
     from torch import nn
 
     return nn.Sequential(
         *layer(9, 24, 2), *layer(24, 32, 2), *layer(32, 32, 1), *layer(32, 64, 2), *layer(64, 64, 1),
         *layer(64, 96, 2), *layer(96, 96, 1), *layer(96, 96, 2), nn.Flatten(), nn.Dropout(0.2),
-        nn.Linear(96 * (FACING_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, len(KINDS)),
+        nn.Linear(96 * (FACING_SIDE // 32) ** 2, 64), nn.SiLU(), nn.Linear(64, len(CHANGES)),
     )  # fmt: skip
 
 

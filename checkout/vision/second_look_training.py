@@ -31,11 +31,10 @@ from checkout.vision.reach_looks import (
     window_at,
 )
 from checkout.vision.second_look import (
+    CHANGES,
     FACING_SIDE,
-    KINDS,
     LOG_SPREAD,
     SIDE,
-    FacingLooks,
     as_input,
     boxes_in,
     cut_facing,
@@ -112,7 +111,7 @@ class Pairs(NamedTuple):
     Attributes:
         before, after: uint8 [n, WIDE_FACING_SIDE, WIDE_FACING_SIDE, 3], BGR.
         shape: where the facings are in them, likewise, see `FacingView.shape`.
-        change: which of `KINDS` it was, [n].
+        change: which of `CHANGES` it was, [n].
     """
 
     before: np.ndarray
@@ -381,13 +380,12 @@ def _cut_facings(glimpse: Glimpse, rng: np.random.Generator) -> Iterator[Pairs]:
         view = views[facing]
         gain = glimpse.change.get(facing, 0)
         name = "none" if not gain else "put_back" if gain > 0 else "pick"
-        name += " several" * (abs(gain) > 1)
         before, after = (
             cut_facing(image, view, WIDE_FACING_SIDE, wider=wider)
             for image in (glimpse.before, glimpse.after)
         )
         shape = view.shape(WIDE_FACING_SIDE, wider)
-        yield Pairs(before, after, shape, np.array(KINDS.index(name)))
+        yield Pairs(before, after, shape, np.array(CHANGES.index(name)))
 
 
 def _train_facings(
@@ -400,8 +398,6 @@ def _train_facings(
     changed, unchanged = (
         torch.from_numpy(np.flatnonzero(part)) for part in (train.change > 0, train.change == 0)
     )
-
-    backwards = torch.tensor([0, 2, 1, 4, 3])
 
     def epoch_rows() -> torch.Tensor:
         shown = torch.randperm(len(unchanged))[: UNCHANGED_SHOWN * max(1, len(changed))]
@@ -417,23 +413,21 @@ def _train_facings(
         moved = _moved(np.concatenate([*both, train.shape[picked]], axis=3), FACING_SIDE, rng)
         cuts = _relit(as_input(moved.cuts, device), tint=0.06)
         label = change[rows]
-        label = torch.where(back, backwards[label], label)
+        label = torch.where(back & (label > 0), 3 - label, label)
         return functional.cross_entropy(network(cuts), label.to(device), label_smoothing=0.02)
 
     network = facing_network()
     _fit(network, loss, epoch_rows, epochs, device, partial(tell, "training on facings"))
     said = _said(network, _middle(np.concatenate([val.before, val.after, val.shape], axis=3), FACING_SIDE))
-    looks, moved, several = FacingLooks.of(said), val.change > 0, val.change > 2
-    true = np.where(several, val.change - 2, val.change)
+    said = np.exp(said - said.max(axis=1, keepdims=True))
+    said /= said.sum(axis=1, keepdims=True)
+    moved = val.change > 0
     return network, {
         "facing_pairs": len(train.change),
         "facings_changed": int((train.change > 0).sum()),
-        "change_auc": _auc(1 - looks.change[:, 0], moved.astype(float)),
-        "change_right": float((looks.change.argmax(axis=1) == true).mean()),
-        "direction_right": float((looks.change[moved, 1:].argmax(axis=1) + 1 == true[moved]).mean()),
-        "several_auc": _auc(looks.several[moved], several[moved].astype(float)),
-        "several_right": float(((looks.several > 0.5) == several)[moved].mean()),
-        "several": int(several.sum()),
+        "change_auc": _auc(1 - said[:, 0], moved.astype(float)),
+        "change_right": float((said.argmax(axis=1) == val.change).mean()),
+        "direction_right": float((said[moved, 1:].argmax(axis=1) + 1 == val.change[moved]).mean()),
     }
 
 

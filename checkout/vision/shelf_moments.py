@@ -40,24 +40,23 @@ class Sign(NamedTuple):
 
     Attributes:
         change: probability of each of `second_look.CHANGES` [3].
-        several: probability that more than one unit went or came, if any did.
         items_gone: items that went away.
         t_before_s, t_after_s: the mean times of the looks that were compared.
     """
 
     change: np.ndarray
-    several: float
     items_gone: float
     t_before_s: float
     t_after_s: float
 
     def shared(self, share: float) -> Sign:
         """The same where a change, if there was one, is this reach's with a probability, and no change is certain."""
-        part = self._replace(several=share * self.several, items_gone=share * self.items_gone)
         if self.change[0] >= 0.5:
-            return part
+            return self._replace(items_gone=share * self.items_gone)
         gone, came = share * self.change[1:]
-        return part._replace(change=np.array([1 - gone - came, gone, came]))
+        return self._replace(
+            change=np.array([1 - gone - came, gone, came]), items_gone=share * self.items_gone
+        )
 
 
 class Side(NamedTuple):
@@ -99,10 +98,10 @@ class Looks:
         if not after:
             return {}
         first, last = (np.stack([side[name].cut for name in after]) for side in (before, after))
-        looks = self._second.facings(first, last, np.stack([self._shapes[name] for name in after]))
+        changes = self._second.facings(first, last, np.stack([self._shapes[name] for name in after]))
         return {
-            name: Sign(change, float(several), before[name].items - side.items, before[name].t_s, side.t_s)
-            for (name, side), change, several in zip(after.items(), *looks, strict=True)
+            name: Sign(change, before[name].items - side.items, before[name].t_s, side.t_s)
+            for (name, side), change in zip(after.items(), changes, strict=True)
         }
 
     def _sides(self, places: Collection[str], pictures: Sequence[Remembered]) -> dict[str, Side]:

@@ -50,6 +50,17 @@ _BYTETRACK = SimpleNamespace(
 )
 
 
+MISTAKEN = 0.055
+"""Measured (`benchmarks.fit_vision`, see `reaches.STANCE_TRUST`): how often neither where people stand nor what is seen
+of them says anything of who reached, as where they were taken for each other."""
+
+
+def with_mistakes(weight: Mapping[str, float]) -> dict[str, float]:
+    """Probability of each person from their weights, where any of them is as likely in a share `MISTAKEN`."""
+    total = sum(weight.values())
+    return {who: (1 - MISTAKEN) * w / total + MISTAKEN / len(weight) for who, w in weight.items()}
+
+
 @dataclass(frozen=True)
 class HandSighting:
     """One hand in one frame of one camera.
@@ -147,10 +158,9 @@ class SightingsNearness:
         if not stood:
             near = self._hands(facing, t_start_s, t_end_s)
             return {who: max(near.get(who, 0.0), reached.get(who, 0.0)) for who in {*near, *reached}}
-        might = {who: standing + STANCE_FLOOR for who, standing in stood.items()}
-        unseen = UNSEEN / sum(might.values())
+        might = with_mistakes({who: standing + STANCE_FLOOR for who, standing in stood.items()})
         weight = {
-            who: reached.get(who, 0.0) + unseen * might.get(who, 0.0) for who in sorted({*might, *reached})
+            who: reached.get(who, 0.0) + UNSEEN * might.get(who, 0.0) for who in sorted({*might, *reached})
         }
         total = sum(weight.values())
         return {who: value / total for who, value in weight.items()}

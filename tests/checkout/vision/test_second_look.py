@@ -15,7 +15,6 @@ from checkout.vision.second_look import (
     BOX_SHARE,
     CHANGES,
     FACING_SIDE,
-    FacingLooks,
     HandLooks,
     SecondLook,
     boxes_in,
@@ -92,7 +91,7 @@ def test_shipped_networks_see_what_a_test_recording_shows() -> None:
         view = views[event.facing]
         before, after = (cut_facing(frames[i], view)[None] for i in (max(first, 0), last))
         shape = view.shape()[None]
-        there, back = (second.facings(*cuts, shape).change[0] for cuts in ((before, after), (after, before)))
+        there, back = (second.facings(*cuts, shape)[0] for cuts in ((before, after), (after, before)))
         assert there.sum() == pytest.approx(1)
         said.append((there[CHANGES.index("pick")], back[CHANGES.index("put_back")]))
     pick, put_back = np.mean(said, axis=0)
@@ -105,7 +104,7 @@ def test_nothing_to_look_at_says_nothing() -> None:
     empty = second.hands(np.zeros((36, 64, 3), np.uint8), np.zeros((0, 4)))
     assert len(empty.hand) == len(empty.boxes_xyxy) == 0
     nothing = np.zeros((0, FACING_SIDE, FACING_SIDE, 3), np.uint8)
-    assert second.facings(nothing, nothing, nothing).change.shape == (0, 3)
+    assert second.facings(nothing, nothing, nothing).shape == (0, 3)
 
 
 def test_a_facing_is_cut_out_with_its_shape_over_it() -> None:
@@ -135,9 +134,3 @@ def test_what_is_no_weights_is_refused(tmp_path: Path, content: bytes) -> None:
         SecondLook(file)
     with pytest.raises(InputError, match="does not exist"):
         SecondLook(tmp_path / "other.pt")
-
-
-def test_one_unit_and_several_are_one_kind_of_change() -> None:
-    looks = FacingLooks.of(np.log([[0.5, 0.2, 0.05, 0.15, 0.1], [0.9, 0.02, 0.02, 0.03, 0.03]]))
-    assert looks.change == pytest.approx(np.array([[0.5, 0.35, 0.15], [0.9, 0.05, 0.05]]))
-    assert looks.several == pytest.approx([0.5, 0.6])

@@ -34,7 +34,7 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     assert scores["facings_changed"] > 10
     assert 0 <= scores["change_right"] <= 1
     cuts = np.zeros((3, 3, FACING_SIDE, FACING_SIDE, 3), np.uint8)
-    assert SecondLook(out).facings(*cuts).change.shape == (3, 3)
+    assert SecondLook(out).facings(*cuts).shape == (3, 3)
 
     folder = tmp_path / "mine.work" / "glimpses-1" / "0000"
     pairs = Pairs(*(np.load(folder / f"{name}.npy") for name in Pairs._fields))
