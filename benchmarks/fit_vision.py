@@ -127,7 +127,10 @@ def reach_problem(reach: Reach, event: ShelfEvent | None) -> tuple[np.ndarray, n
 def person_problem(reach: Reach, event: ShelfEvent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same for whose a reach was; the weights are `STANCE_TRUST`, `BODY_TRUST` and, as a floor, `MISTAKEN`."""
     people = list(reach.standing)
-    features = [[np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, 0.0)] for p in people]
+    features = [
+        [np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, min(reach.body.values(), default=0.0))]
+        for p in people
+    ]
     return (
         np.array(features),
         np.zeros(len(people)),

@@ -69,7 +69,7 @@ SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
 STANCE_TRUST, BODY_TRUST = 0.25, 1.84
 """Measured (`benchmarks.fit_vision`: softmax fit to 413 reaches of those recordings, with `tracks.MISTAKEN`): powers of
-how well everybody stood for it and of where the body of that arm is seen."""
+how well everybody stood for it and of where the body of that arm is seen; where it is not, the stance counts whole."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
 """Assumed: a hand takes hold at this share of a facing's height."""
@@ -321,8 +321,10 @@ def person_of(reach: Reach) -> dict[str, float]:
     """Probability of each person that a reach was theirs, by the hand's track where it is not known who stood where."""
     if not reach.standing:
         return reach.owner
+    trust = STANCE_TRUST if reach.body else 1.0
+    unlikely = min(reach.body.values(), default=0.0)
     weight = {
-        who: (standing + STANCE_FLOOR) ** STANCE_TRUST * float(np.exp(BODY_TRUST * reach.body.get(who, 0.0)))
+        who: (standing + STANCE_FLOOR) ** trust * float(np.exp(BODY_TRUST * reach.body.get(who, unlikely)))
         for who, standing in reach.standing.items()
     }
     return with_mistakes(weight)

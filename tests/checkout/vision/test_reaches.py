@@ -91,6 +91,10 @@ def test_the_body_settles_between_two_who_stand_alike() -> None:
     assert person_of(armed)["ben"] > 0.55
     assert sum(person_of(armed).values()) == pytest.approx(1.0)
     assert person_of(replace(alike, standing={})) == alike.owner
+    stands = replace(alike, standing={"anna": 0.9, "ben": 0.1})
+    assert person_of(stands)["anna"] == pytest.approx(0.9, abs=0.05)
+    far = replace(armed, standing={**standing, "cleo": 0.0})
+    assert person_of(far)["cleo"] < 0.1
 
 
 def test_where_the_hand_is_seen_settles_between_two_facings() -> None:
