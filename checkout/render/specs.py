@@ -209,7 +209,7 @@ _HARD: tuple[tuple[str, dict[str, float]], ...] = (
 
 
 def _spread(kinds: Sequence[T], count: int, skipped: int = 0) -> list[T]:
-    """The kinds of `count` recordings, so that a small set holds crowds as a large one does, some kinds on."""
+    """The kinds of `count` recordings, spread so that a small set holds crowds too, each moved on by `skipped`."""
     return [kinds[(i * len(kinds) // count + skipped) % len(kinds)] for i in range(count)]
 
 
