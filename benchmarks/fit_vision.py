@@ -125,10 +125,13 @@ def reach_problem(reach: Reach, event: ShelfEvent | None) -> tuple[np.ndarray, n
 
 
 def person_problem(reach: Reach, event: ShelfEvent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same for whose a reach was; the weights are `STANCE_TRUST`, `BODY_TRUST` and, as a floor, `MISTAKEN`."""
+    """The same for whose a reach was of which a body was seen.
+
+    The weights are `STANCE_TRUST`, `BODY_TRUST` and, as a floor, `MISTAKEN`.
+    """
     people = list(reach.standing)
     features = [
-        [np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, min(reach.body.values(), default=0.0))]
+        [np.log(reach.standing[p] + STANCE_FLOOR), reach.body.get(p, min(reach.body.values()))]
         for p in people
     ]
     return (
@@ -219,7 +222,9 @@ def main() -> None:
         np.array(list(WEIGHTS.values())),
     )
     print("STANCE_TRUST, BODY_TRUST, MISTAKEN: whose each reach was")
-    people = [[person_problem(r, e) for r, e in rows if e is not None and r.standing] for rows in found]
+    people = [
+        [person_problem(r, e) for r, e in rows if e is not None and r.standing and r.body] for rows in found
+    ]
     report(
         people,
         ("STANCE_TRUST", "BODY_TRUST", "MISTAKEN"),

@@ -22,8 +22,11 @@ from checkout.output import check_free, new_file, new_folder
 CLASSES = ("hand", "item", "person")
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
 SHIPPED_NAME = "shelf-yolo26n"
-IMAGE_SIZE = 640
-"""Longer side of the picture given to the network, pixels: the scale at which it was trained on windows."""
+IMAGE_SIZE = 768
+"""Longer side of the picture given to the network, pixels; a smaller picture is enlarged.
+
+Measured on 150 rendered validation frames, 640 pixels wide: mAP50 of hands is 0.714 at 640, 0.761 at 768, 0.808 at 896;
+beyond this size two cores cannot read four cameras as fast as they film, and no more shelf events come out right."""
 LOWEST_CONFIDENCE = 0.1
 """Assumed: detections under this score are not reported (trackers use the weak ones, rules do not)."""
 

@@ -41,7 +41,7 @@ ARRIVING_SIGHTINGS = 4
 """Assumed: who came in and was not seen yet this often walks to the shelves at this pace, up to this close."""
 ENTRY_SD_M = 0.3
 """Assumed: how far from the entry scan a person stands when it is made."""
-OVERLAP_WEIGHT = 5.0
+OVERLAP_WEIGHT = 9.0
 """Chosen: log likelihood of a box for each unit of its overlap (intersection over union) with the body's box. Boxes
 also hold arms, so that even the true cell overlaps by 0.5-0.8."""
 STRAY = -8.5
@@ -56,6 +56,8 @@ LOOK_WEIGHT = 2.0
 """Chosen: log likelihood of a wholly like look over a wholly different one."""
 PALETTE_WEIGHT = 4.0
 """Chosen: log likelihood of a box for each unit of its resemblance to the entry's picture."""
+BIAS_BOXES = 60.0
+"""Assumed: boxes after which half of a palette's mean resemblance to all boxes is taken off."""
 UNKNOWN_LIKENESS = 0.6
 """Assumed: likeness where a person's look is not known yet."""
 LOOKS_LEARNT = 8
@@ -142,6 +144,7 @@ class ShopperTracker:
         self._looks: dict[tuple[str, str], _Look] = {}
         self._doubt: dict[tuple[str, str], float] = {}
         self._palettes = {who: palette_of(picture) for who, picture in (pictures or {}).items()}
+        self._resembled: dict[str, tuple[float, int]] = {}
 
     def places(self, t_s: float) -> dict[str, np.ndarray]:
         """Floor position (x, y), metres, of everybody who has entered by then."""
@@ -243,15 +246,26 @@ class ShopperTracker:
         if looks:
             alike = np.array([[self._alike(n, camera, look) for look in looks] for n in names])
             score = score + LOOK_WEIGHT * (alike - UNKNOWN_LIKENESS)
-            score = score + PALETTE_WEIGHT * self._resemblance(names, looks)
+            score = score + PALETTE_WEIGHT * self._resemblance(names, looks, learn=True)
         rows, columns = linear_sum_assignment(-np.maximum(score, 0.0))
         return {names[r]: int(c) for r, c in zip(rows, columns, strict=True) if score[r, c] > 0}
 
-    def _resemblance(self, names: Sequence[str], looks: Sequence[np.ndarray]) -> np.ndarray:
-        """How much each box resembles the entry's picture of each person, [people, boxes]; 0 without pictures."""
+    def _resemblance(
+        self, names: Sequence[str], looks: Sequence[np.ndarray], *, learn: bool = False
+    ) -> np.ndarray:
+        """How much each box resembles the entry's picture of each person, [people, boxes]; 0 without pictures.
+
+        Some palettes fit everybody, or what is behind them: what each resembled all boxes so far is taken off.
+        """
         if not self._palettes:
             return np.zeros((len(names), len(looks)))
-        return resemblance([self._palettes.get(name) for name in names], looks)
+        score = resemblance([self._palettes.get(name) for name in names], looks)
+        if learn:
+            for name, row in zip(names, score, strict=True):
+                total, count = self._resembled.get(name, (0.0, 0))
+                self._resembled[name] = total + float(row.sum()), count + len(row)
+        usual = [self._resembled.get(name, (0.0, 0)) for name in names]
+        return score - np.array([[total / (count + BIAS_BOXES)] for total, count in usual])
 
     def _alike(self, name: str, camera: str, look: np.ndarray) -> float:
         """How much a look is like that of a person in a camera, 0-1; middling when that is not known yet."""

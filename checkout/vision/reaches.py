@@ -39,19 +39,19 @@ HEIGHT_SD_M = 0.07
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": -0.05,
-    "change": 0.66,
-    "holds_on": 0.67,
-    "two_cameras": 0.92,
-    "deep": -2.8,
-    "stay": 0.84,
-    "holding": 0.47,
-    "items": 0.27,
-    "direction": 0.3,
-    "place": 0.74,
-    "seen_at": 0.31,
+    "bias": 1.0,
+    "change": 0.59,
+    "holds_on": -0.29,
+    "two_cameras": 0.59,
+    "deep": -0.53,
+    "stay": 1.17,
+    "holding": 0.38,
+    "items": 0.09,
+    "direction": 0.29,
+    "place": 0.66,
+    "seen_at": 0.4,
 }
-"""Measured (`benchmarks.fit_vision`: softmax fit to 744 reaches of 24 validation recordings, with the shipped
+"""Measured (`benchmarks.fit_vision`: softmax fit to 607 reaches of 24 validation recordings, with the shipped
 networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
 item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
 against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
@@ -67,8 +67,8 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second. None of the 1,155 reaches of those recordings was so sure to be empty."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-STANCE_TRUST, BODY_TRUST = 0.25, 1.84
-"""Measured (`benchmarks.fit_vision`: softmax fit to 413 reaches of those recordings, with `tracks.MISTAKEN`): powers of
+STANCE_TRUST, BODY_TRUST = 0.37, 1.85
+"""Measured (`benchmarks.fit_vision`: softmax fit to 421 reaches of those recordings, with `tracks.MISTAKEN`): powers of
 how well everybody stood for it and of where the body of that arm is seen; where it is not, the stance counts whole."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45

@@ -43,6 +43,7 @@ from checkout.vision.second_look import (
     facing_views,
     hand_network,
     hand_windows,
+    packed,
     placed_in,
     smooth_cut,
 )
@@ -197,16 +198,9 @@ def train_second_look(
         scores.update(said)
     scores["training_minutes"] = (time.monotonic() - started) / 60
     with new_file(out, force=force) as draft:
-        torch.save({name: _halved(network) for name, network in networks.items()}, draft)
+        torch.save({name: packed(network.state_dict()) for name, network in networks.items()}, draft)
     (work / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores
-
-
-def _halved(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in network.state_dict().items()
-    }
 
 
 # ---- hands -------------------------------------------------------------------------------------

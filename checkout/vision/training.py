@@ -21,9 +21,9 @@ ARCHITECTURE = "yolo26n.yaml"
 VALIDATION_SHARE = 0.06
 MOST_VALIDATION = 150
 """Rendered frames that a training is scored on after each epoch, at most."""
-BATCH = {"cpu": 16, "gpu": 128}
+BATCH = {"cpu": 16, "gpu": 192}
 """Pictures a step. Ultralytics would gather gradients up to 64 pictures: too few steps for a short training."""
-LEARNING_RATE = {"cpu": 0.0015, "gpu": 0.003}
+LEARNING_RATE = {"cpu": 0.0015, "gpu": 0.0037}
 """Of AdamW at the start."""
 CLASS_BALANCE = 0.5
 """Power of the inverse class frequency in the loss: there are fifteen items for every hand."""

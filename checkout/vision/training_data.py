@@ -36,7 +36,7 @@ WINDOWS_PER_FRAME = 2
 WHOLE_SHARE = 0.15
 """Assumed: this share of windows shows the frame whole (and so smaller)."""
 ZOOM = (1.0, 2.0)
-"""Assumed: windows are enlarged by a factor between these; the pipeline enlarges a 640-pixel picture by 1.5."""
+"""Assumed: windows are enlarged by a factor between these; the pipeline enlarges a 640-pixel picture by 1.2."""
 FOCUS_SHARES = {HAND: 0.5, PERSON: 0.3}
 """Assumed: this share of windows is cut around a hand, or a person, if there is one; the others anywhere."""
 PASTE_SHARE = 0.3

@@ -9,6 +9,7 @@ import pytest
 
 from checkout.recording import Camera, Entry
 from checkout.render.scene import View
+from checkout.vision import people
 from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.people import ShopperTracker
 
@@ -169,3 +170,25 @@ def test_people_who_came_in_unseen_are_named_by_the_pictures_of_the_entry() -> N
             given = tracker.update("cam0", frame / 10, seen, image)
         assert given == ({"anna": 0, "ben": 1} if shown else {"anna": 1, "ben": 0})
         assert tracker.places(3.0)["anna"] == pytest.approx([side, -0.6], abs=0.2)
+
+
+def test_a_picture_that_is_like_everybody_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anna's trousers have the colour of Ben's clothes, of which his own picture, in another light, shows nothing."""
+    anna = np.full((200, 80, 3), RED, np.uint8)
+    anna[100:] = BLUE
+    pictures = {"anna": anna, "ben": np.full((200, 80, 3), (40, 160, 40), np.uint8)}
+    given = {}
+    for corrected, boxes in ((True, people.BIAS_BOXES), (False, np.inf)):
+        monkeypatch.setattr(people, "BIAS_BOXES", boxes)
+        tracker = tracker_of(
+            Entry("anna", 0.0, (-0.6, -0.6)), Entry("ben", 0.0, (0.6, -0.6)), pictures=pictures
+        )
+        for frame in range(100):
+            seen, image = dressed(((-0.6, -0.6), RED), ((0.6, -0.6), BLUE))
+            tracker.update("cam0", frame / 10, seen, image)
+        # Nobody is seen for so long that each may be anywhere; then one of them.
+        for second in range(20, 80, 5):
+            tracker.update("cam0", float(second), found(), image)
+        seen, image = dressed(((0.0, -0.6), BLUE))
+        given[corrected] = tracker.update("cam0", 85.0, seen, image)
+    assert given == {True: {"ben": 0}, False: {"anna": 0}}

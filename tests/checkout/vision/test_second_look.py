@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from checkout.errors import InputError
 from checkout.recording import Recording
@@ -21,9 +22,12 @@ from checkout.vision.second_look import (
     cut_facing,
     cut_square,
     facing_views,
+    hand_network,
     hand_windows,
+    packed,
     placed_in,
     refined,
+    unpacked,
 )
 from checkout.vision.video import read_frames
 
@@ -124,6 +128,21 @@ def test_a_facing_is_cut_out_with_its_shape_over_it() -> None:
             assert (seen & whole & inside).sum() > 0.9 * ((seen | whole) & inside).sum()
             assert (front <= whole).all()
             assert (base <= whole).all()
+
+
+def test_stored_weights_are_off_by_half_a_step_at_most() -> None:
+    torch.manual_seed(1)
+    state = hand_network().state_dict()
+    again = unpacked(packed(state))
+    assert again.keys() == state.keys()
+    for name, value in state.items():
+        assert again[name].shape == value.shape
+        if value.ndim < 2:
+            assert torch.allclose(again[name], value.float(), rtol=1e-3)
+        else:
+            step = value.flatten(1).abs().amax(dim=1) / 127
+            assert ((again[name] - value).flatten(1).abs() <= 0.6 * step[:, None]).all()
+            assert packed(state)[name].dtype == torch.int8
 
 
 @pytest.mark.parametrize("content", [b"not weights", b""])
