@@ -309,7 +309,9 @@ def main() -> None:
     ours += [Ours(None, f"shipped weights at {size} px", size) for size in options.imgsz]
     ours += [Ours(path, f"{path.parent.name}/{path.name}") for path in options.detector]
     if options.rendered_only:
-        ours.append(Ours(options.rendered_only, "trained on rendered frames alone"))
+        name = "trained on rendered frames alone"
+        ours.append(Ours(options.rendered_only, name))
+        ours += [Ours(options.rendered_only, f"{name}, at {size} px", size) for size in options.imgsz]
     peers = data / "peer-detectors"
     shelf = data / "mini-amazon-go"
     growth = best_growth(

@@ -25,8 +25,8 @@ SHIPPED_NAME = "shelf-yolo26n"
 IMAGE_SIZE = 768
 """Longer side of the picture given to the network, pixels; a smaller picture is enlarged.
 
-Measured on 150 rendered validation frames, 640 pixels wide: mAP50 of hands is 0.714 at 640, 0.761 at 768, 0.808 at 896;
-beyond this size two cores cannot read four cameras as fast as they film, and no more shelf events come out right."""
+Measured (`benchmarks.picture_size`, frames 640 pixels wide): mAP50 of hands is 0.706 at 640, 0.780 at 768 and 0.820 at
+896. At this size two cores just read four cameras as fast as they film (`benchmarks.vision_speed`)."""
 LOWEST_CONFIDENCE = 0.1
 """Assumed: detections under this score are not reported (trackers use the weak ones, rules do not)."""
 

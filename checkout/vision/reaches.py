@@ -64,7 +64,7 @@ LEAST_HELD = 0.02
 """Assumed: a hand is never surer to be empty, or to hold an item, than this."""
 EMPTY, EMPTIEST = 0.01, 1e-4
 """Assumed: a hand that may have held an item with less than the first, before and after, the less likely did anything
-the surer that is, down to the second. None of the 1,155 reaches of those recordings was so sure to be empty."""
+the surer that is, down to the second."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
 STANCE_TRUST, BODY_TRUST = 0.37, 1.85

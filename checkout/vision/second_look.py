@@ -51,9 +51,8 @@ LEAST_FACING_PX = 12.0
 """Assumed: a facing that a camera sees smaller than this is not looked at."""
 HAND_SCORE = {"bias": 0.91, "first": 1.34, "second": 0.82}
 """Measured (`benchmarks.fit_vision --hands`: logistic fit to what the shipped YOLO took for hands in 24 validation
-recordings at 640 pixels): log odds of a hand from those of YOLO's score ("first") and of the second look. The fit at
-768 pixels (0.71, 1.28, 0.87; a share of 0.7) has fewer events right there, hardly more than chance (cross-fitted F1
-0.796; with these 0.821)."""
+recordings at 640 pixels): log odds of a hand from those of YOLO's score ("first") and of the second look. At 768
+pixels the fit is 0.71, 1.28, 0.87 and a share of 0.7, with which no more events there came out right."""
 BOX_SHARE = 0.8
 """Measured on the same: the share of the second look in a hand's box; 0.7 to 0.9 overlap the true boxes best."""
 LOG_SPREAD = (-4.0, 2.0)

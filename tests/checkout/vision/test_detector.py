@@ -12,6 +12,7 @@ from checkout.errors import InputError
 from checkout.vision.detector import (
     BACKENDS,
     CLASSES,
+    EXPORT_SIZE,
     LIBRARIES,
     SHIPPED,
     SHIPPED_NAME,
@@ -82,18 +83,15 @@ def frame_with_a_shopper(shipped: Path) -> np.ndarray:
     )
 
 
-def the_same(a: Detections, b: Detections) -> bool:
-    """Whether each detection over 0.3 of either has its like in the other: the class, IoU 0.8, score within 0.05.
-
-    Of overlapping boxes the mean is taken, so a weak box that only one form reports moves a small item by two pixels.
-    """
+def matched(a: Detections, b: Detections) -> np.ndarray:
+    """Of each detection over 0.3 of either, whether the other has its like: the class, IoU 0.9, score within 0.05."""
+    found = []
     for some, others in ((a, b), (b, a)):
-        near = overlaps(some.boxes_xyxy, others.boxes_xyxy) >= 0.8
+        near = overlaps(some.boxes_xyxy, others.boxes_xyxy) >= 0.9
         like = np.abs(some.confidence[:, None] - others.confidence[None]) <= 0.05
-        matched = (near & like & (some.label[:, None] == others.label[None])).any(axis=1)
-        if not matched[some.confidence > 0.3].all():
-            return False
-    return True
+        its_like = (near & like & (some.label[:, None] == others.label[None])).any(axis=1)
+        found.append(its_like[some.confidence > 0.3])
+    return np.concatenate(found)
 
 
 @pytest.mark.parametrize(("form", "name"), [("onnx", "again.onnx"), ("openvino", "again_openvino_model")])
@@ -102,12 +100,21 @@ def test_every_backend_sees_the_same(shipped: Path, tmp_path: Path, form: str, n
         pytest.importorskip(library, reason=f"{library} is not installed: {form} is not compared")
     weights, there = SHIPPED / f"{SHIPPED_NAME}.pt", sorted(SHIPPED.iterdir())
     image = frame_with_a_shopper(shipped)
-    by_torch = Detector(weights).detect([image])[0]
-    exported = Detector(export_weights(weights, tmp_path / name, form)).detect([image])[0]
+    by_torch = Detector(weights, imgsz=EXPORT_SIZE).detect([image])[0]
+    made = export_weights(weights, tmp_path / name, form)
+    exported = Detector(made, imgsz=EXPORT_SIZE).detect([image])[0]
     assert (by_torch.confidence > 0.3).sum() > 10
-    assert the_same(by_torch, exported)
-    assert not the_same(by_torch, Detections(exported.boxes_xyxy + 20, exported.confidence, exported.label))
+    assert matched(by_torch, exported).all()
+    moved = Detections(exported.boxes_xyxy + 20, exported.confidence, exported.label)
+    assert not matched(by_torch, moved).all()
     assert sorted(SHIPPED.iterdir()) == there
+
+    # At the size at which pictures are read, half precision moves a small box by a pixel now and then.
+    pictures = [image for _, image in read_frames(shipped / "clean-01" / "cam0.mp4")][::40]
+    pairs = zip(Detector(weights).detect(pictures), Detector(made).detect(pictures), strict=True)
+    alike = np.concatenate([matched(a, b) for a, b in pairs])
+    assert len(alike) > 200
+    assert alike.mean() > 0.97
 
 
 def test_the_fastest_form_whose_library_is_here_is_taken(tmp_path: Path) -> None:
