@@ -395,6 +395,9 @@ def train_second_look_command(
     grasps: Annotated[
         int, typer.Option(min=2, help="Acted plans whose reaches are seen while the hand is at the item.")
     ] = 400,
+    ways: Annotated[
+        int, typer.Option(min=2, help="Acted plans whose hands are seen on their way into a shelf.")
+    ] = 200,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the cut-outs.")] = 14,
     seed: int = 1,
     real: Annotated[
@@ -405,14 +408,14 @@ def train_second_look_command(
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Train the small networks that look again: at hands (full?), facings (what changed?), reaches (whose, where?)."""
+    """Train the small networks that look again: hands (full? deep?), facings (changed?), reaches (whose, where?)."""
     from checkout.vision.second_look_training import train_second_look
 
     _writable(to_json, force=force)
     with progress_bar() as tell:
         scores = train_second_look(
-            out, frames=frames, plans=plans, grasps=grasps, epochs=epochs, seed=seed, real=tuple(real or ()),
-            workers=workers, device=device, force=force, progress=tell,
+            out, frames=frames, plans=plans, grasps=grasps, ways=ways, epochs=epochs, seed=seed,
+            real=tuple(real or ()), workers=workers, device=device, force=force, progress=tell,
         )  # fmt: skip
     if not write_json(scores, to_json, force=force):
         for name, score in scores.items():

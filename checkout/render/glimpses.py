@@ -1,7 +1,8 @@
-"""Reaches as mounted cameras see them: facings before and after, and whose arm it is.
+"""Reaches as mounted cameras see them: facings before and after, whose arm it is, and how deep each hand is.
 
 A recording's plan is acted out as for training frames. Of each reach two cameras take a picture shortly before it and
-one shortly after, or one while the hand is at the item. Everything derives from (seed, number of the plan).
+one shortly after, one while the hand is at the item, or one on its way. Everything derives from (seed, number of the
+plan).
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from checkout.catalog import Planogram
 from checkout.recording import Camera
 from checkout.render.frames import ACTED_PEOPLE, light_scene
 from checkout.render.labels import visible_boxes
+from checkout.render.people import SIDES, place_parts
 from checkout.render.pictures import Sensor
-from checkout.render.scene import HAND, Scene
+from checkout.render.scene import HAND, Scene, hand_name
 from checkout.render.script import Script
 from checkout.render.specs import RecordingSpec
 
 if TYPE_CHECKING:
     from checkout.render.recordings import Plot
 
-GLIMPSE_SEED, GRASP_SEED = 2_000_003, 3_000_017
+GLIMPSE_SEED, GRASP_SEED, WAY_SEED = 2_000_003, 3_000_017, 4_000_037
 """Keep the plans apart from those of training frames and recordings, and from each other's."""
 BEFORE_S, AFTER_S = (0.0, 1.0), (0.1, 1.5)
 """Assumed: a picture is taken so long before a reach begins, or after the hand has left."""
+ELSEWHERE_SHARE = 0.6
+"""Assumed: pictures of hands at any time, for each that is taken within a reach."""
 
 
 class Glimpse(NamedTuple):
@@ -69,6 +73,22 @@ class Grasp:
     facing: str
     people: Mapping[str, tuple[float, float]]
     who: str
+
+
+class HandsSeen(NamedTuple):
+    """One camera's picture and the hands that show in it.
+
+    Attributes:
+        image: uint8 [height, width, 3], BGR.
+        hands_xyxy: their boxes, pixels [n, 4].
+        palms_m: the middles of their palms, [n, 3], metres.
+    """
+
+    camera: Camera
+    planogram: Planogram
+    image: np.ndarray
+    hands_xyxy: np.ndarray
+    palms_m: np.ndarray
 
 
 @contextmanager
@@ -119,6 +139,40 @@ def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
                 camera = view.calibration(f"cam{number_of_view}", "", 1.0)
                 who = names[deed.person]
                 yield Grasp(camera, plot.planogram, image, np.array(palm), deed.facing, people, who)
+
+
+def hands_of_plan(seed: int, number: int) -> Iterator[HandsSeen]:
+    """Everybody's hands within each reach of one plan and at other times, each as two cameras see them."""
+    from checkout.render.recordings import mounted_views, place_all
+
+    rng = np.random.default_rng([WAY_SEED, seed, number])
+    with _acted(rng, ACTED_PEOPLE, {"touch": 2}) as (plot, scene):
+        builds = [p.build for p in plot.script.people]
+        times = [float(rng.uniform(deed.marks[0], deed.marks[3])) for deed in plot.script.deeds]
+        others = rng.uniform(0, plot.script.duration_s, round(ELSEWHERE_SHARE * len(times)))
+        for t_s in [*times, *others.tolist()]:
+            poses = [plot.stage.pose(i, t_s) for i in range(len(builds))]
+            palms = {
+                hand_name(i, side): place_parts(build, pose)[f"{side}/palm"][0]
+                for i, (build, pose) in enumerate(zip(builds, poses, strict=True))
+                if pose is not None
+                for side in SIDES
+            }
+            light_scene(scene, rng)
+            place_all(plot, scene, t_s)
+            for number_of_view, view in enumerate(mounted_views(rng, test=False)):
+                scene.set_view(view)
+                picture = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)[:, :, ::-1]
+                image = _compressed(np.ascontiguousarray(picture), rng)
+                shown = [(box, name) for label, name, box, _ in visible_boxes(scene, view) if label == HAND]
+                if shown:
+                    yield HandsSeen(
+                        view.calibration(f"cam{number_of_view}", "", 1.0),
+                        plot.planogram,
+                        image,
+                        np.array([box for box, _ in shown], float),
+                        np.array([palms[name] for _, name in shown]),
+                    )
 
 
 def glimpses_of_plan(seed: int, number: int) -> Iterator[Glimpse]:

@@ -21,6 +21,9 @@ HAIR = ((0.08, 0.06, 0.05), (0.25, 0.15, 0.08), (0.45, 0.30, 0.15), (0.75, 0.60,
 AWAY = np.array([0.0, 0.0, -20.0])
 HAND_LENGTH_M = 0.09
 """Assumed: from the wrist to the middle of the palm."""
+LEVELS, SHORT_M = (0.8, 0.4, 0.0), 0.04
+"""Assumed: how much a hand that reaches forward levels out; less, and then the body bends on, where the arm is too
+short by more than the second."""
 WRIST_Y_M = -0.065
 """Where the hand ends, from the middle of its palm: a sleeve comes to here, and the rest is forearm."""
 FARTHEST_LEAN_M = 0.80
@@ -281,11 +284,18 @@ def place_parts(build: Build, pose: Pose) -> dict[str, Placement]:
     bob = 0.012 * abs(np.sin(pose.gait)) if pose.stride_m else 0.0
     root = np.array([*pose.at_m, bob])
     lean = _lean(build, pose, _shoulders(build, pose))
-    hips = root + 0.93 * s * up + lean * [0.25, 0.25, 0.72]
-    top = root + 1.42 * s * up + lean
-    spine = (top - hips) / np.linalg.norm(top - hips)
+    hips, top, spine, bent = _trunk(root, s, right, lean)
+    # A bent body turns its shoulders, which may take them away from a palm.
+    for side, sign in _signed():
+        palm = pose.palm_m[side]
+        if palm is not None:
+            gap = palm - top - sign * 0.19 * s * bent[:, 0]
+            away = float(np.linalg.norm(gap))
+            short = away - build.upper_arm_m - build.forearm_m - HAND_LENGTH_M * hand_scale(build)
+            if short > SHORT_M and out_of_reach_m(build, pose) == 0:
+                lean = lean + gap / away * short
+                hips, top, spine, bent = _trunk(root, s, right, lean)
     upright = np.column_stack([right, forward, up])
-    bent = _frame(right, spine)
     parts: dict[str, Placement] = {
         "pelvis": (hips + 0.02 * s * up, upright),
         "torso": (hips + 0.13 * s * spine, bent),
@@ -300,6 +310,17 @@ def place_parts(build: Build, pose: Pose) -> dict[str, Placement]:
             palm = shoulder + sign * 0.05 * right + (0.10 + swing) * forward - 0.56 * s * up
         parts |= _arm(build, side, sign, shoulder, palm, sign * right, forward, pose.grip[side])
     return parts
+
+
+def _trunk(
+    root: np.ndarray, stature: float, right: np.ndarray, lean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Hips, middle of the shoulders, direction of the spine and frame of a body that leans, metres."""
+    up = np.array([0.0, 0.0, 1.0])
+    hips = root + 0.93 * stature * up + lean * [0.25, 0.25, 0.72]
+    top = root + 1.42 * stature * up + lean
+    spine = (top - hips) / np.linalg.norm(top - hips)
+    return hips, top, spine, _frame(right, spine)
 
 
 def out_of_reach_m(build: Build, pose: Pose) -> float:
@@ -385,9 +406,12 @@ def _arm(
     toward = palm - shoulder
     toward = toward / max(float(np.linalg.norm(toward)), 1e-6)
     # The hand levels out when it reaches forward, and hangs along the arm otherwise.
-    fingers = toward + 0.8 * forward * max(0.0, float(toward @ forward))
-    fingers = fingers / np.linalg.norm(fingers)
-    wrist = palm - fingers * HAND_LENGTH_M * k
+    for level in LEVELS:
+        fingers = toward + level * forward * max(0.0, float(toward @ forward))
+        fingers = fingers / np.linalg.norm(fingers)
+        wrist = palm - fingers * HAND_LENGTH_M * k
+        if np.linalg.norm(wrist - shoulder) <= build.upper_arm_m + build.forearm_m + SHORT_M:
+            break
     hint = np.array([0.0, 0.0, -1.0]) + 0.7 * outward - 0.2 * forward
     elbow, wrist = _two_links(shoulder, wrist, build.upper_arm_m, build.forearm_m, hint)
     palm = wrist + fingers * HAND_LENGTH_M * k

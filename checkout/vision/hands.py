@@ -9,7 +9,7 @@ settles it. A hand belongs to the person whose shoulder it stays within an arm's
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from checkout.recording import Camera
+from checkout.vision.hand_depth import Depth
 
 SHOULDER_HEIGHT_M = 1.35
 """Assumed: height of the shoulder that an arm hangs from."""
@@ -30,9 +31,10 @@ ACCELERATION_SD = 8.0
 """Assumed: acceleration of a hand that the filter is ready for, m/s2."""
 SETTLE_S = 0.5
 """Assumed: time constant in which a hand that nobody pushes comes to rest."""
-BODY_SD_M = 0.45
-"""Assumed: distance of a hand from its owner's shoulder along the line of sight, as a standard deviation; it keeps a
-hand that only one camera sees from drifting away."""
+BODY_SD_M = 1.8
+"""Chosen among 0.9, 1.8 and 3 on 24 validation recordings: how far a hand is from its owner's shoulder, as a standard
+deviation. It counts with every frame, so that a hand that one camera sees, and of whose depth nothing is said, does not
+drift away."""
 PIXEL_SD = 2.5
 BOX_SD = 0.2
 """Assumed: how far a hand's middle is from its box's, as a share of the box's size, beside `PIXEL_SD` pixels."""
@@ -48,6 +50,10 @@ LOWEST_M, HIGHEST_M, FARTHEST_M = 0.05, 2.3, 1.1
 TOGETHER_S = 0.35
 """Assumed: cameras that saw a hand this short a time apart settle where it is."""
 MEMORY_S = 12.0
+ALIKE = 2.0
+"""Chosen among 1, 2, 4 and 10 on the same: so many looks in a row at how far in a hand is err alike."""
+Depths = Callable[[Sequence[int]], Sequence[Depth | None]]
+"""How far in some hands of a frame are, by number."""
 
 
 class Seen(NamedTuple):
@@ -56,6 +62,11 @@ class Seen(NamedTuple):
     box_xyxy: tuple[float, float, float, float]
     confidence: float
     holding: float
+
+    @property
+    def centre_px(self) -> np.ndarray:
+        x1, y1, x2, y2 = self.box_xyxy
+        return np.array([0.5 * (x1 + x2), 0.5 * (y1 + y2)])
 
 
 class Held(NamedTuple):
@@ -126,12 +137,18 @@ class HandTracker:
         self.tracks: list[HandTrack] = []
 
     def update(
-        self, camera: str, t_s: float, hands: Sequence[Seen], places: Mapping[str, np.ndarray]
+        self,
+        camera: str,
+        t_s: float,
+        hands: Sequence[Seen],
+        places: Mapping[str, np.ndarray],
+        depths: Depths | None = None,
     ) -> tuple[list[HandTrack], list[HandTrack | None]]:
         """Take in one frame.
 
         Args:
             places: floor position (x, y) of each person, metres.
+            depths: asked for the hands that no other camera sees.
 
         Returns:
             tracks that ended since the last frame, and the track of each hand (None: too unsure to follow).
@@ -142,21 +159,29 @@ class HandTracker:
         shoulders = {who: np.array([*at, SHOULDER_HEIGHT_M]) for who, at in places.items()}
         predicted = [_ahead(t.states[-1], t_s) for t in self.tracks]
         views = _projected(eye, predicted)
-        given: list[HandTrack | None] = [None] * len(hands)
+        found: dict[int, tuple[HandTrack, State]] = {}
+        alone: list[int] = []
         for row, column in self._match(eye, hands, predicted, views, shoulders):
-            track = self.tracks[row]
-            state = _corrected(predicted[row], views[row], hands[column])
+            track, state = self.tracks[row], _corrected(predicted[row], views[row], hands[column])
             if all(t_s - seen > TOGETHER_S for other, seen in track.cameras.items() if other != camera):
                 state = _kept_near(state, track.owner, shoulders)
-            self._note(track, state, camera, hands[column], shoulders)
-            given[column] = track
+                alone.append(column)
+            found[column] = track, state
         for column, hand in enumerate(hands):
-            if given[column] is None and hand.confidence >= BORN_CONFIDENCE:
+            if column not in found and hand.confidence >= BORN_CONFIDENCE:
                 track = HandTrack(self._next, deque())
                 self._next += 1
-                self._note(track, _born(eye, hand, t_s, shoulders), camera, hand, shoulders)
                 self.tracks.append(track)
-                given[column] = track
+                found[column] = track, _born(eye, hand, t_s, shoulders)
+                alone.append(column)
+        if depths is not None and alone:
+            for column, depth in zip(alone, depths(alone), strict=True):
+                if depth is not None:
+                    track, state = found[column]
+                    found[column] = track, _at_depth(state, depth)
+        for column, (track, state) in found.items():
+            self._note(track, state, camera, hands[column], shoulders)
+        given = [found[column][0] if column in found else None for column in range(len(hands))]
         self._merge(t_s, given)
         return ended, given
 
@@ -181,7 +206,7 @@ class HandTracker:
         across = np.array([state.cov[:3, :3] for state in predicted]) @ jacobian.transpose(0, 2, 1)
         noise = np.array([_pixel_sd(hand) ** 2 for hand in hands])
         total = (jacobian @ across)[:, None] + noise[:, None, None] * np.eye(2)
-        apart = np.array([_centre(hand) for hand in hands]) - pixel[:, None]
+        apart = np.array([hand.centre_px for hand in hands]) - pixel[:, None]
         pull = np.linalg.solve(total, apart[..., None])
         distance = (apart * pull[..., 0]).sum(axis=2)
         at = np.array([state.mean[:3] for state in predicted])[:, None] + (across[:, None] @ pull)[..., 0]
@@ -299,9 +324,19 @@ def _corrected(state: State, view: _View, hand: Seen) -> State:
     h = np.hstack([jacobian, np.zeros((2, 3))])
     s = h @ state.cov @ h.T + _pixel_sd(hand) ** 2 * np.eye(2)
     gain = np.linalg.solve(s, h @ state.cov).T
-    mean = state.mean + gain @ (_centre(hand) - pixel)
+    mean = state.mean + gain @ (hand.centre_px - pixel)
     cov = state.cov - gain @ (h @ state.cov)
     return State(state.t_s, mean, 0.5 * (cov + cov.T))
+
+
+def _at_depth(state: State, depth: Depth) -> State:
+    """Take in how far in a hand is said to be."""
+    h = np.concatenate([-depth.outward, np.zeros(4)])
+    across = state.cov @ h
+    gain = across / (h @ across + ALIKE * depth.sd_m**2)
+    apart = depth.inward_m - (depth.face_m + float(h @ state.mean))
+    cov = state.cov - np.outer(gain, across)
+    return State(state.t_s, state.mean + gain * apart, 0.5 * (cov + cov.T))
 
 
 def _kept_near(state: State, owner: Mapping[str, float], shoulders: Mapping[str, np.ndarray]) -> State:
@@ -310,7 +345,7 @@ def _kept_near(state: State, owner: Mapping[str, float], shoulders: Mapping[str,
     if not known:
         return state
     at = shoulders[max(known, key=known.__getitem__)] - [0.0, 0.0, 0.2]
-    s = state.cov[:3, :3] + BODY_SD_M**2 * 4 * np.eye(3)
+    s = state.cov[:3, :3] + BODY_SD_M**2 * np.eye(3)
     gain = np.linalg.solve(s, state.cov[:3, :]).T
     return State(state.t_s, state.mean + gain @ (at - state.mean[:3]), state.cov - gain @ state.cov[:3, :])
 
@@ -323,7 +358,7 @@ def _fused(a: State, b: State) -> State:
 def _born(eye: Camera, hand: Seen, t_s: float, shoulders: Mapping[str, np.ndarray]) -> State:
     """A new hand on the ray through its box, as far along it as the nearest shoulder."""
     origin = np.asarray(eye.position_m)
-    ray = eye.rays(_centre(hand)[None])[0]
+    ray = eye.rays(hand.centre_px[None])[0]
     along, sd = 0.0, 0.35
     if shoulders:
         points = np.stack(list(shoulders.values())) - [0, 0, 0.2]
@@ -359,7 +394,7 @@ def _near_shoulders(eye: Camera, hands: Sequence[Seen], shoulders: Mapping[str, 
     """Of each hand, the share of each person, by how near their shoulder is to its ray, [hands, people]."""
     if not shoulders:
         return np.zeros((len(hands), 0))
-    rays = eye.rays(np.array([_centre(hand) for hand in hands]))[:, None]
+    rays = eye.rays(np.array([hand.centre_px for hand in hands]))[:, None]
     offset = np.stack(list(shoulders.values())) - np.asarray(eye.position_m)
     along = np.maximum((offset * rays).sum(axis=2, keepdims=True), 0)
     distance = np.linalg.norm(offset - along * rays, axis=2)
@@ -370,8 +405,3 @@ def _near_shoulders(eye: Camera, hands: Sequence[Seen], shoulders: Mapping[str, 
 def _pixel_sd(hand: Seen) -> float:
     x1, y1, x2, y2 = hand.box_xyxy
     return PIXEL_SD + BOX_SD * float(np.sqrt(max(1.0, (x2 - x1) * (y2 - y1))))
-
-
-def _centre(hand: Seen) -> np.ndarray:
-    x1, y1, x2, y2 = hand.box_xyxy
-    return np.array([0.5 * (x1 + x2), 0.5 * (y1 + y2)])

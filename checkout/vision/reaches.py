@@ -36,22 +36,26 @@ REACH_BAND_M = 0.10
 ASIDE_SD_M = 0.06
 HEIGHT_SD_M = 0.07
 """Assumed: how far from a facing's middle a hand takes hold, beside half of the facing's own width."""
+USUAL_STAY_S, UNSEEN_S = 0.8, 0.25
+"""Chosen on 24 validation recordings, where most reaches that are seen whole take 0.6 to 1.5 s (0.7 to 0.9 did alike;
+0.25 did better than 0.15 and 0.4): a hand that is lost in the shelf, or first seen there, was there for the first, as
+far as it was not seen elsewhere; it was lost when it was not seen for the second."""
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": 1.0,
-    "change": 0.59,
-    "holds_on": -0.29,
-    "two_cameras": 0.59,
-    "deep": -0.53,
-    "stay": 1.17,
-    "holding": 0.38,
-    "items": 0.09,
-    "direction": 0.29,
-    "place": 0.66,
-    "seen_at": 0.4,
+    "bias": 0.73,
+    "change": 0.6,
+    "holds_on": 0.77,
+    "two_cameras": 0.31,
+    "deep": -1.07,
+    "stay": 1.26,
+    "holding": 0.41,
+    "items": 0.29,
+    "direction": 0.27,
+    "place": 0.93,
+    "seen_at": 0.38,
 }
-"""Measured (`benchmarks.fit_vision`: softmax fit to 607 reaches of 24 validation recordings, with the shipped
+"""Measured (`benchmarks.fit_vision`: softmax fit to 1,219 reaches of 48 validation recordings, with the shipped
 networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
 item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
 against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
@@ -67,8 +71,8 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-STANCE_TRUST, BODY_TRUST = 0.37, 1.85
-"""Measured (`benchmarks.fit_vision`: softmax fit to 421 reaches of those recordings, with `tracks.MISTAKEN`): powers of
+STANCE_TRUST, BODY_TRUST = 0.34, 1.85
+"""Measured (`benchmarks.fit_vision`: softmax fit to 880 reaches of those recordings, with `tracks.MISTAKEN`): powers of
 how well everybody stood for it and of where the body of that arm is seen; where it is not, the stance counts whole."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
@@ -137,7 +141,9 @@ class Reach:
     """One hand's way to its deepest point in a shelf and back.
 
     Attributes:
-        t_start_s, t_end_s: while it was near its deepest, seconds.
+        t_start_s, t_end_s: while it was near its deepest, seconds; where it was not seen to come or to go, as long as
+            most stay.
+        stay_s: for how long of that it was seen there.
         at_m: where it was then, [3].
         facing: probability of each facing.
         held_before, held_after: score 0-1 that the hand held an item; NaN where it was not seen.
@@ -152,6 +158,7 @@ class Reach:
 
     t_start_s: float
     t_end_s: float
+    stay_s: float
     at_m: np.ndarray
     depth_m: float
     facing: dict[str, float]
@@ -239,9 +246,13 @@ class ReachFinder:
         start, end = inside[0].t_s, inside[-1].t_s
         before = _held(track, at, max(start - AFTER_S, before_s), start)
         after = _held(track, at, end, min(end + AFTER_S, after_s))
+        came = start - states[first - 1].t_s if first else np.inf
+        went = states[last + 1].t_s - end if last + 1 < len(states) else np.inf
+        begin, finish = _whole(start, end, came, went)
         return Reach(
-            start,
-            end,
+            begin,
+            finish,
+            end - start,
             at,
             top,
             self._facings(at, cov),
@@ -359,7 +370,7 @@ def _scores(reach: Reach, facing: str, probability: float, weights: Mapping[str,
     happened += weights["change"] * sum(_log_odds(1 - s.change[0], s.change[0]) for s in signs)
     happened += weights["two_cameras"] * (len(reach.cameras) > 1)
     happened += weights["deep"] * float(np.clip(reach.depth_m - DEEP_M, 0, DEEPEST_M))
-    happened += weights["stay"] * float(np.log(reach.t_end_s - reach.t_start_s + STAY_S))
+    happened += weights["stay"] * float(np.log(reach.stay_s + STAY_S))
     place = weights["place"] * float(np.log(probability))
     if reach.place:
         place += weights["seen_at"] * reach.place.get(facing, min(reach.place.values()))
@@ -381,6 +392,17 @@ def _held(track: HandTrack, at: np.ndarray, first_s: float, last_s: float) -> fl
     away = [h for h in seen if np.linalg.norm(h.at_m - at) > AWAY_M]
     scores = [h.score for h in away or seen]
     return float(np.mean(scores)) if scores else float("nan")
+
+
+def _whole(start_s: float, end_s: float, before_s: float, after_s: float) -> tuple[float, float]:
+    """When a reach began and ended that was seen from one time to another, and not for so long before and after."""
+    missing = max(0.0, USUAL_STAY_S - (end_s - start_s))
+    before, after = (gap if gap > UNSEEN_S else 0.0 for gap in (before_s, after_s))
+    # Half of what is missing on either side, and what does not fit there on the other.
+    return (
+        start_s - min(before, max(0.5 * missing, missing - after)),
+        end_s + min(after, max(0.5 * missing, missing - before)),
+    )
 
 
 def _span(depth: np.ndarray, peak: int) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """A second, closer look at single places: does this hand hold something, did this facing change, who reaches where?
 
-YOLO sees a whole picture at once and says where hands and items are. Four small networks look again at cut-outs
+YOLO sees a whole picture at once and says where hands and items are. Five small networks look again at cut-outs
 in the picture's own resolution. One sees a hand: whether it is one, where its box ends, and whether it holds an
-item. One sees a facing before and after a reach: whether a unit went, came, or neither. Two see an arm that reaches:
-where its body is, and into which facing (`reach_looks`).
+item. One sees a hand before a shelf or in it: how far in (`hand_depth`). One sees a facing before and after a reach:
+whether a unit went, came, or neither. Two see an arm that reaches: where its body is, and into which facing
+(`reach_looks`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from checkout.catalog import Planogram
 from checkout.errors import InputError
 from checkout.recording import Camera
 from checkout.vision.detector import CLASSES, Detections
+from checkout.vision.hand_depth import (
+    DEPTH_SIDE,
+    Depth,
+    ShelfFaces,
+    cut_face,
+    depth_input,
+    depth_network,
+)
 from checkout.vision.reach_looks import (
     BODY_SIDE,
     PLACE_SIDE,
@@ -78,7 +87,7 @@ class HandLooks(NamedTuple):
 
 
 class SecondLook:
-    """The four networks, ready to look.
+    """The five networks, ready to look.
 
     Args:
         weights: written by `checkout train-second-look`; None for the shipped ones.
@@ -88,7 +97,7 @@ class SecondLook:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        self._hand, self._facing, self._body, self._place = _networks(weights or SHIPPED)
+        self._hand, self._facing, self._body, self._place, self._depth = _networks(weights or SHIPPED)
 
     def hands(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> HandLooks:
         """Look at boxes, pixels [n, 4], of a picture, uint8 [height, width, 3], BGR."""
@@ -97,6 +106,24 @@ class SecondLook:
         windows = hand_windows(boxes_xyxy)
         said = _run(self._hand, as_input(np.stack([cut_square(image, window) for window in windows])))
         return HandLooks(_sigmoid(said[:, 0]), _sigmoid(said[:, 1]), boxes_in(windows, said[:, 2:]))
+
+    def depths(self, image: np.ndarray, faces: ShelfFaces, pixels: np.ndarray) -> list[Depth | None]:
+        """How far in hands are at some pixels [n, 2] of a picture, as in `hands`; None where no shelf is behind."""
+        import torch
+
+        behind = faces.behind(pixels)
+        found: list[Depth | None] = [None] * len(behind)
+        there = {i: face for i, face in enumerate(behind) if face is not None}
+        if not there:
+            return found
+        cuts = [smooth_cut(image, face.window, DEPTH_SIDE) for face in there.values()]
+        shapes = [cut_face(faces.picture, face.window, DEPTH_SIDE) for face in there.values()]
+        said = _run(self._depth, torch.from_numpy(depth_input(np.stack(cuts), np.stack(shapes))))
+        for (i, face), (inward, spread) in zip(there.items(), said, strict=True):
+            # The standard deviation of a Laplace density.
+            sd = float(np.sqrt(2) * np.exp(np.clip(spread, *LOG_SPREAD)))
+            found[i] = face.depth(float(inward), sd)
+        return found
 
     def facings(self, before: np.ndarray, after: np.ndarray, shape: np.ndarray) -> np.ndarray:
         """Probability of each of `CHANGES` [n, 3].
@@ -343,6 +370,7 @@ def _networks(weights: Path) -> tuple[Any, ...]:
             ("facing", facing_network()),
             ("body", body_network()),
             ("place", place_network()),
+            ("depth", depth_network()),
         ):
             network.load_state_dict(unpacked(state[name]))
             made.append(_folded(network.eval()))

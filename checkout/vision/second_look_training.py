@@ -1,4 +1,4 @@
-"""Trains the second look: hands cut from training frames, facings and reaches cut from acted plans."""
+"""Trains the second look: hands cut from training frames; facings, reaches and hands on their way from acted plans."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from checkout.output import check_free, new_file, new_folder
 from checkout.recording import Camera
 from checkout.vision.detector import Detector, overlaps
+from checkout.vision.hand_depth import DEPTH_SIDE, ShelfFaces, cut_face, depth_input, depth_network
 from checkout.vision.reach_looks import (
     BODY_ROOM_M,
     BODY_SIDE,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     import torch
 
     from checkout.catalog import Facing
-    from checkout.render.glimpses import Glimpse, Grasp
+    from checkout.render.glimpses import Glimpse, Grasp, HandsSeen
     from checkout.vision.training_data import Boxed
 
 WIDE_SIDE, WIDE_FACING_SIDE = 80, 120
@@ -84,6 +85,10 @@ PLACES_EACH = 4
 """Assumed: so many facings are shown of a reach in training, the right one among them."""
 REACH_SHIFT, REACH_SCALE = 0.24, 0.3
 """Assumed: how far, in sides, and how much, as a logarithm, cut-outs of reaches are shifted and scaled in all."""
+WIDE_DEPTH_SIDE = 100
+"""As `WIDE_SIDE`, of the cut-outs of hands whose depth is to be told."""
+CENTRE_SD = 0.1
+"""Assumed: how far, as a share of a hand's size, its box's middle is shifted in training."""
 Progress = Callable[[str, float], None]
 Network = Callable[["torch.Tensor"], "torch.Tensor"]
 
@@ -143,12 +148,27 @@ class Reaches(NamedTuple):
     facings: np.ndarray
 
 
+class Depths(NamedTuple):
+    """Cut-outs of hands before a shelf's face or in the shelf.
+
+    Attributes:
+        cuts: uint8 [n, WIDE_DEPTH_SIDE, WIDE_DEPTH_SIDE, 3], BGR.
+        faces: the same window of the face's picture, see `ShelfFaces`, likewise.
+        inward: how far behind the face, metres, float32 [n].
+    """
+
+    cuts: np.ndarray
+    faces: np.ndarray
+    inward: np.ndarray
+
+
 def train_second_look(
     out: Path,
     *,
     frames: int = 3000,
     plans: int = 120,
     grasps: int = 400,
+    ways: int = 200,
     epochs: int = 14,
     seed: int = 1,
     real: Sequence[Path] = (),
@@ -165,6 +185,7 @@ def train_second_look(
         frames: rendered frames that hands are cut from.
         plans: acted plans whose reaches are looked at before and after.
         grasps: acted plans whose reaches are looked at while the hand is at the item.
+        ways: acted plans whose hands are looked at on their way.
         real: folders of real boxed hands (Pascal VOC), beside the rendered ones.
         device: that the networks train on, "cpu" or a GPU's number; what they see is cut and drawn by the processor all
             the same.
@@ -183,6 +204,7 @@ def train_second_look(
     hands = _hands(work, frames, seed, real, workers, tell)
     pairs = _pairs(work, plans, seed, workers, tell)
     reaches = _reaches(work, grasps, seed, workers, tell)
+    depths = _depths(work, ways, seed, workers, tell)
     started = time.monotonic()
     scores: dict[str, float] = {}
     networks = {}
@@ -191,6 +213,7 @@ def train_second_look(
         "facing": lambda: _train_facings(pairs["train"], pairs["val"], epochs, seed, device, tell),
         "body": lambda: _train_bodies(reaches["train"], reaches["val"], epochs, seed, device, tell),
         "place": lambda: _train_places(reaches["train"], reaches["val"], epochs, seed, device, tell),
+        "depth": lambda: _train_depths(depths["train"], depths["val"], epochs, seed, device, tell),
     }
     for name, training in trainings.items():
         torch.manual_seed(seed)
@@ -471,6 +494,35 @@ def _cut_grasp(grasp: Grasp) -> Reaches | None:
     )
 
 
+def _depths(work: Path, plans: int, seed: int, workers: int, tell: Progress) -> dict[str, Depths]:
+    parts = _of_plans(work / f"hands-{seed}", _hands_of_plan, plans, seed, workers, "rendering hands", tell)
+    return {split: Depths(**columns) for split, columns in parts.items()}
+
+
+def _hands_of_plan(seed: int, number: int) -> Iterator[Depths]:
+    from checkout.render.glimpses import hands_of_plan
+
+    rng = np.random.default_rng([seed, 17, number])
+    for seen in hands_of_plan(seed, number):
+        yield from _cut_depths(seen, rng)
+
+
+def _cut_depths(seen: HandsSeen, rng: np.random.Generator) -> Iterator[Depths]:
+    """The hands of one picture behind which a shelf is."""
+    faces = ShelfFaces(seen.camera, seen.planogram)
+    low, high = seen.hands_xyxy[:, :2], seen.hands_xyxy[:, 2:]
+    centres = 0.5 * (low + high) + rng.normal(0, CENTRE_SD, low.shape) * (high - low)
+    for face, palm in zip(faces.behind(centres), seen.palms_m, strict=True):
+        if face is None:
+            continue
+        wide = face.window._replace(side=face.window.side * WIDE_DEPTH_SIDE / DEPTH_SIDE)
+        yield Depths(
+            smooth_cut(seen.image, wide, WIDE_DEPTH_SIDE),
+            cut_face(faces.picture, wide, WIDE_DEPTH_SIDE),
+            np.float32(face.inward(palm)),  # type: ignore[arg-type]
+        )
+
+
 def _apart(facing: Facing, at_m: np.ndarray) -> float:
     """How far a facing's box is from a place, metres."""
     low, high = np.array(facing.box_min_m), np.array(facing.box_max_m)
@@ -606,6 +658,43 @@ def _chests(reaches: Reaches) -> np.ndarray:
     return found
 
 
+def _train_depths(
+    train: Depths, val: Depths, epochs: int, seed: int, device: str, tell: Progress
+) -> tuple[torch.nn.Module, dict[str, float]]:
+    """Train the network that sees how far in a hand is: a Laplace density."""
+    import torch
+
+    rng = np.random.default_rng([seed, 18])
+    inward = torch.from_numpy(train.inward).to(device)
+
+    def loss(network: Network, rows: torch.Tensor) -> torch.Tensor:
+        picked = rows.numpy()
+        both = np.concatenate([train.cuts[picked], train.faces[picked]], axis=3)
+        cuts = _moved(both, DEPTH_SIDE, rng, shift=0.02).cuts
+        seen = torch.from_numpy(depth_input(cuts[..., :3], cuts[..., 3:])).to(device)
+        _relit(seen[:, :3], tint=0.2)
+        said = network(seen)
+        spread = said[:, 1].clamp(*LOG_SPREAD)
+        apart = (said[:, 0] - inward[rows.to(device)]).abs()
+        return (apart * (-spread).exp() + spread).mean()
+
+    network = depth_network()
+    every = torch.arange(len(train.inward))
+    _fit(network, loss, lambda: every, epochs, device, partial(tell, "training on depths"))
+    seen = depth_input(_middle(val.cuts, DEPTH_SIDE), _middle(val.faces, DEPTH_SIDE))
+    with torch.inference_mode():
+        said = np.concatenate(
+            [network(torch.from_numpy(seen[i : i + 512])).numpy() for i in range(0, len(seen), 512)]
+        )
+    apart = np.abs(said[:, 0] - val.inward)
+    return network, {
+        "depths": len(train.inward),
+        "depths_apart_m": float(np.median(apart)),
+        "depths_log_loss": float(np.mean(apart * np.exp(-said[:, 1]) + said[:, 1] + np.log(2))),
+        "depths_inside_auc": _auc(said[:, 0], (val.inward > 0).astype(float)),
+    }
+
+
 def _by_reach(said: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
     """Log weights of the candidates of each reach, [reaches, most candidates], from all of them in a row."""
     import torch
@@ -717,23 +806,26 @@ class Moved(NamedTuple):
     flip: np.ndarray
 
 
-def _moved(wide: np.ndarray, side: int, rng: np.random.Generator) -> Moved:
-    """Cut-outs, uint8 [n, wider, wider, 3 k], shifted, scaled and mirrored; all channels of one move alike."""
+def _moved(wide: np.ndarray, side: int, rng: np.random.Generator, shift: float = 0.08) -> Moved:
+    """Cut-outs, uint8 [n, wider, wider, 3 k], shifted by so many sides, scaled and mirrored.
+
+    All channels of one move alike.
+    """
     import cv2
 
     n, middle = len(wide), 0.5 * wide.shape[1]
-    shift, scale = rng.uniform(-0.08, 0.08, (n, 2)), np.exp(rng.uniform(-0.15, 0.15, n))
+    shifts, scale = rng.uniform(-shift, shift, (n, 2)), np.exp(rng.uniform(-0.15, 0.15, n))
     flip = np.where(rng.uniform(size=n) < 0.5, -1.0, 1.0)
     cuts = np.empty((n, side, side, wide.shape[3]), np.uint8)
     for row in range(n):
         across, down = flip[row] / scale[row], 1 / scale[row]
-        x, y = middle + shift[row] * side
+        x, y = middle + shifts[row] * side
         matrix = np.array([[across, 0, 0.5 * side - across * x], [0, down, 0.5 * side - down * y]])
         for first in range(0, wide.shape[3], 3):
             cuts[row, :, :, first : first + 3] = cv2.warpAffine(
                 wide[row, :, :, first : first + 3], matrix, (side, side), borderMode=cv2.BORDER_REPLICATE
             )
-    return Moved(cuts, shift, scale, flip)
+    return Moved(cuts, shifts, scale, flip)
 
 
 def _relit(seen: torch.Tensor, tint: float) -> torch.Tensor:

@@ -50,13 +50,19 @@ class Sign(NamedTuple):
     t_after_s: float
 
     def shared(self, share: float) -> Sign:
-        """The same where a change, if there was one, is this reach's with a probability, and no change is certain."""
-        if self.change[0] >= 0.5:
-            return self._replace(items_gone=share * self.items_gone)
-        gone, came = share * self.change[1:]
-        return self._replace(
-            change=np.array([1 - gone - came, gone, came]), items_gone=share * self.items_gone
-        )
+        """What it says of one reach that it is about with a probability, as others are that were there in that time.
+
+        A change, if there was one, is this reach's in that share. That there was none says as much less, as what one
+        reach took, another may have put back.
+        """
+        items = share * self.items_gone
+        if self.change[0] < 0.5:
+            gone, came = share * self.change[1:]
+            return self._replace(change=np.array([1 - gone - came, gone, came]), items_gone=items)
+        changed = max(1.0 - self.change[0], 1e-9)
+        none = 1 / (1 + (changed / self.change[0]) ** share)
+        rest = (1 - none) * self.change[1:] / changed
+        return self._replace(change=np.array([none, *rest]), items_gone=items)
 
 
 class Side(NamedTuple):
@@ -112,11 +118,12 @@ class Looks:
             missing = {name: region for name, region in wanted.items() if len(clear[name]) < LOOKS_EACH}
             for name in set(missing) - covered_by(missing, picture.hands_xyxy):
                 clear[name].append(picture)
-        return {name: self._side(name, pictures) for name, pictures in clear.items() if pictures}
+        images = {p.t_s: p.image() for p in {p.t_s: p for kept in clear.values() for p in kept}.values()}
+        return {name: self._side(name, pictures, images) for name, pictures in clear.items() if pictures}
 
-    def _side(self, name: str, pictures: Sequence[Remembered]) -> Side:
+    def _side(self, name: str, pictures: Sequence[Remembered], images: Mapping[float, np.ndarray]) -> Side:
         view, region = self._views[name], self._places[name]
-        cuts = [cut_facing(p.image, view, shrunk=self._memory.shrunk) for p in pictures]
+        cuts = [cut_facing(images[p.t_s], view, shrunk=self._memory.shrunk) for p in pictures]
         return Side(
             float(np.mean([p.t_s for p in pictures])),
             np.median(cuts, axis=0).astype(np.uint8),

@@ -50,7 +50,7 @@ _BYTETRACK = SimpleNamespace(
 )
 
 
-MISTAKEN = 0.047
+MISTAKEN = 0.034
 """Measured (`benchmarks.fit_vision`, see `reaches.STANCE_TRUST`): how often neither where people stand nor what is seen
 of them says anything of who reached, as where they were taken for each other."""
 

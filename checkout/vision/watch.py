@@ -10,6 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from checkout.events import ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, Detections, Detector
+from checkout.vision.hand_depth import Depth, ShelfFaces
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
 from checkout.vision.picture_memory import PictureMemory
@@ -286,6 +288,7 @@ def watch_recording(
         c.camera: Looks(regions[c.camera], facing_views(recording.planogram, c), second, memories[c.camera])
         for c in cameras
     }
+    faces = {c.camera: ShelfFaces(c, recording.planogram) for c in cameras}
     closer = {c.camera: ReachLooks(c, recording.planogram, second, memories[c.camera]) for c in cameras}
     infos = {c.camera: probe(recording.path / c.file) for c in cameras}
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
@@ -322,7 +325,8 @@ def watch_recording(
                 Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
             )
             seen = noticed.hands
-            ended, tracks = hands.update(name, t_s, seen, where)
+            depths = partial(_depths, second, image, faces[name], seen)
+            ended, tracks = hands.update(name, t_s, seen, where, depths)
             remember(memories[name], t_s, image, found)
             history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
             while history[0][0] < t_s - MEMORY_S:
@@ -381,6 +385,13 @@ def _noticed(
         hands = watch.seen(t_s, found) if counts else []
         moves = watch.attention.motion is Motion.SHELF
         yield Noticed(t_s, name, image, found, watch.attention.cells, moves, watch.looked, counts, hands)
+
+
+def _depths(
+    second: SecondLook, image: np.ndarray, faces: ShelfFaces, hands: Sequence[Seen], asked: Sequence[int]
+) -> list[Depth | None]:
+    """How far in some of a frame's hands are, by number."""
+    return second.depths(image, faces, np.array([hands[i].centre_px for i in asked]))
 
 
 def _steps_seen(

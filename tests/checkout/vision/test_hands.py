@@ -9,7 +9,7 @@ from checkout.catalog import Facing, Planogram
 from checkout.recording import Camera
 from checkout.render.scene import View
 from checkout.vision.hands import LOST_S, HandTrack, HandTracker, Seen, smoothed
-from checkout.vision.reaches import Front, Reach, ReachFinder, moments_of
+from checkout.vision.reaches import USUAL_STAY_S, Front, Reach, ReachFinder, moments_of
 
 ABOVE = View((0.0, -0.9, 2.7), (0.0, -0.2, 1.0), 50.0, k1=-0.06).calibration("cam0", "cam0.mp4", 10)
 ASIDE = View((1.2, -1.3, 2.3), (0.0, 0.0, 1.0), 45.0).calibration("cam1", "cam1.mp4", 10)
@@ -102,6 +102,25 @@ def test_a_reach_names_its_facing_and_time(facing: str) -> None:
     assert 0.5 * (reaches[0].t_start_s + reaches[0].t_end_s) == pytest.approx(2.0, abs=0.15)
 
 
+@pytest.mark.parametrize("seen_s", [(0.0, 1.8), (2.3, 9.0)])
+def test_a_hand_that_is_lost_in_the_shelf_was_there_as_long_as_most(seen_s: tuple[float, float]) -> None:
+    """Seen to come, or to go, and hidden while it is at the item: not the moment where it was last seen."""
+    tracker, finder = HandTracker([ABOVE, ASIDE]), ReachFinder(PLANOGRAM)
+    reaches: list[Reach] = []
+    for frame in range(45):
+        t_s = frame / 10
+        inside = seen_s[0] <= t_s <= seen_s[1]
+        for camera in (ABOVE, ASIDE):
+            hands = [seen(camera, reaching(t_s, "g1.s2.f2"))] if inside else []
+            ended, given = tracker.update(camera.camera, t_s, hands, ANNA)
+            reaches += finder.update(t_s, given, ended)
+    reaches += finder.update(99.0, [], tracker.flush()) + finder.flush()
+    (one,) = reaches
+    assert one.stay_s < 0.5
+    assert one.t_end_s - one.t_start_s == pytest.approx(USUAL_STAY_S, abs=0.01)
+    assert 0.5 * (one.t_start_s + one.t_end_s) == pytest.approx(2.0, abs=0.25)
+
+
 def test_a_hand_that_stays_before_the_shelf_does_not_reach() -> None:
     _, reaches = follow([ABOVE, ASIDE], [lambda t: np.array([0.1, -0.25 + 0.05 * np.sin(3 * t), 1.1])], ANNA)
     assert reaches == []
@@ -132,7 +151,7 @@ def test_what_the_hand_holds_tells_the_action(before: float, after: float, actio
 def test_one_reach_seen_as_two_hands_is_one_moment() -> None:
     def reach(t_s: float, cameras: tuple[str, ...], person: str) -> Reach:
         return Reach(
-            t_s - 0.3, t_s + 0.3, np.zeros(3), 0.05, {"g1.s1.f1": 1.0}, 0.0, 0.9, {person: 1.0}, cameras
+            t_s - 0.3, t_s + 0.3, 0.6, np.zeros(3), 0.05, {"g1.s1.f1": 1.0}, 0.0, 0.9, {person: 1.0}, cameras
         )
 
     names = {"p1": "s1", "p2": "s2"}

@@ -13,8 +13,10 @@ from checkout.recording import Camera
 from checkout.vision.reach_looks import PLACE_ROOM_M, PLACE_SIDE, space_of, window_at
 from checkout.vision.second_look import CHANGES, FACING_SIDE, SIDE, SecondLook, as_input, cut_square
 from checkout.vision.second_look_training import (
+    WIDE_DEPTH_SIDE,
     WIDE_REACH_SIDE,
     WIDE_SIDE,
+    Depths,
     Pairs,
     Reaches,
     _auc,
@@ -30,7 +32,7 @@ from checkout.vision.second_look_training import (
 
 def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> None:
     out = tmp_path / "mine.pt"
-    scores = train_second_look(out, frames=24, plans=2, grasps=2, epochs=1, workers=2)
+    scores = train_second_look(out, frames=24, plans=2, grasps=2, ways=2, epochs=1, workers=2)
     assert scores["facings_changed"] > 10
     assert 0 <= scores["change_right"] <= 1
     cuts = np.zeros((3, 3, FACING_SIDE, FACING_SIDE, 3), np.uint8)
@@ -53,8 +55,16 @@ def test_a_small_training_writes_weights_that_can_be_used(tmp_path: Path) -> Non
     reaches = Reaches(*(np.load(folder / f"{name}.npy") for name in Reaches._fields))
     assert_reaches_are_what_they_say(reaches)
 
+    folder = tmp_path / "mine.work" / "hands-1" / "0000"
+    depths = Depths(*(np.load(folder / f"{name}.npy") for name in Depths._fields))
+    assert scores["depths"] + len(depths.inward) > 50
+    # Hands hang before the shelf, and are in it; behind the middle of every cut-out is a face.
+    assert depths.inward.min() < -0.1
+    assert 0.02 < depths.inward.max() < 0.45
+    assert (depths.faces[:, WIDE_DEPTH_SIDE // 2, WIDE_DEPTH_SIDE // 2, 2] > 0).all()
+
     with pytest.raises(InputError, match="exists already"):
-        train_second_look(out, frames=24, plans=2, grasps=2, epochs=1)
+        train_second_look(out, frames=24, plans=2, grasps=2, ways=2, epochs=1)
 
 
 def assert_reaches_are_what_they_say(reaches: Reaches) -> None:
