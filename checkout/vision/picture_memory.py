@@ -15,6 +15,8 @@ EVERY_S = 0.14
 """Assumed: they are remembered this far apart."""
 QUALITY = 95
 """Assumed: JPEG quality that they are remembered in, a fifteenth of the memory; the networks were trained on worse."""
+UNPACKED = 3
+"""Assumed: so many pictures that were asked for last stay unpacked: the same are asked for again."""
 KEPT_WIDTH = 640
 """Pictures much wider than this many pixels are remembered smaller, so that a sharper camera takes no more memory."""
 
@@ -33,12 +35,6 @@ class Remembered(NamedTuple):
     hands_xyxy: np.ndarray
     items_xy: np.ndarray
 
-    def image(self) -> np.ndarray:
-        """The picture, unpacked each time it is asked for: uint8 [height, width, 3], BGR."""
-        import cv2
-
-        return np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR))
-
 
 class PictureMemory:
     """Remembers one camera's pictures for `KEPT_S` seconds, packed.
@@ -50,6 +46,7 @@ class PictureMemory:
     def __init__(self, camera: Camera) -> None:
         self.shrunk = max(1, round(camera.width / KEPT_WIDTH))
         self._pictures: deque[Remembered] = deque()
+        self._unpacked: dict[float, np.ndarray] = {}
 
     def due(self, t_s: float) -> bool:
         """Whether a picture of this time would be remembered."""
@@ -63,6 +60,18 @@ class PictureMemory:
         self._pictures.append(Remembered(t_s, packed, hands_xyxy, items_xy))
         while self._pictures[0].t_s < t_s - KEPT_S:
             self._pictures.popleft()
+
+    def image(self, picture: Remembered) -> np.ndarray:
+        """A remembered picture, uint8 [height, width, 3], BGR, not to be written to."""
+        import cv2
+
+        image = self._unpacked.pop(picture.t_s, None)
+        if image is None:
+            image = np.asarray(cv2.imdecode(picture.jpeg, cv2.IMREAD_COLOR))
+        self._unpacked[picture.t_s] = image
+        if len(self._unpacked) > UNPACKED:
+            del self._unpacked[next(iter(self._unpacked))]
+        return image
 
     def between(self, t_start_s: float, t_end_s: float) -> list[Remembered]:
         """What is remembered of a time, in time order."""

@@ -214,7 +214,9 @@ class ReachLooks:
             where = _nearest(history[int(np.abs(times - picture.t_s).argmin())][1], at_m)
             if not where:
                 continue
-            body = self._second.body(picture.image(), Window(*(v / self._memory.shrunk for v in window)))
+            body = self._second.body(
+                self._memory.image(picture), Window(*(v / self._memory.shrunk for v in window))
+            )
             chests = np.array([chest_in(window, self._camera, at) for at in where.values()])
             for who, word in zip(where, body.likelihood(chests).tolist(), strict=True):
                 words.setdefault(who, []).append(word)
@@ -231,7 +233,8 @@ class ReachLooks:
         small = Window(*(v / scale for v in window))
         spaces = [Space(*(part / scale for part in self._spaces[name])) for name in facings]
         said = np.mean(
-            [self._second.places(smaller(p.image(), SHRUNK), small, spaces) for p in pictures], axis=0
+            [self._second.places(smaller(self._memory.image(p), SHRUNK), small, spaces) for p in pictures],
+            axis=0,
         )
         return dict(zip(facings, said.tolist(), strict=True))
 

@@ -118,8 +118,9 @@ class Looks:
             missing = {name: region for name, region in wanted.items() if len(clear[name]) < LOOKS_EACH}
             for name in set(missing) - covered_by(missing, picture.hands_xyxy):
                 clear[name].append(picture)
-        images = {p.t_s: p.image() for p in {p.t_s: p for kept in clear.values() for p in kept}.values()}
-        return {name: self._side(name, pictures, images) for name, pictures in clear.items() if pictures}
+        asked = {p.t_s: p for kept in clear.values() for p in kept}
+        images = {t_s: self._memory.image(picture) for t_s, picture in sorted(asked.items())}
+        return {name: self._side(name, kept, images) for name, kept in clear.items() if kept}
 
     def _side(self, name: str, pictures: Sequence[Remembered], images: Mapping[float, np.ndarray]) -> Side:
         view, region = self._views[name], self._places[name]

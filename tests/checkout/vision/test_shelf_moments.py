@@ -82,8 +82,8 @@ def test_a_sharper_camera_is_remembered_smaller() -> None:
             image = np.full((1080, 1920, 3), frame % 256, np.uint8)
             memory.add(frame / 10, image, np.zeros((0, 4)), np.zeros((0, 2)))
     kept = memory.between(0.0, 30.0)
-    assert all((np.abs(p.image().astype(int) - round(10 * p.t_s) % 256) <= 1).all() for p in kept)
-    assert kept[0].image().shape == (360, 640, 3)
+    assert all((np.abs(memory.image(p).astype(int) - round(10 * p.t_s) % 256) <= 1).all() for p in kept)
+    assert memory.image(kept[0]).shape == (360, 640, 3)
     assert memory.shrunk == 3
     assert kept[-1].t_s - kept[0].t_s <= KEPT_S
     assert 40 <= len(kept) <= KEPT_S / EVERY_S + 1
