@@ -20,7 +20,7 @@ from checkout.render.frames import ACTED_PEOPLE, light_scene
 from checkout.render.labels import visible_boxes
 from checkout.render.people import SIDES, place_parts
 from checkout.render.pictures import Sensor
-from checkout.render.scene import HAND, Scene, hand_name
+from checkout.render.scene import HAND, Scene, View, hand_name
 from checkout.render.script import Script
 from checkout.render.specs import RecordingSpec
 
@@ -114,9 +114,20 @@ def _acted(
         scene.close()
 
 
+def _taken(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[View, Camera, np.ndarray]]:
+    """What two mounted cameras see just now, each with its own sensor; the scene then shows that view."""
+    from checkout.render.recordings import mounted_views
+
+    for number, view in enumerate(mounted_views(rng, test=False)):
+        scene.set_view(view)
+        picture = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)[:, :, ::-1]
+        image = _compressed(np.ascontiguousarray(picture), rng)
+        yield view, view.calibration(f"cam{number}", "", 1.0), image
+
+
 def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
     """All reaches of one plan with several people, each as two cameras see it while the hand is at the item."""
-    from checkout.render.recordings import mounted_views, place_all
+    from checkout.render.recordings import place_all
 
     rng = np.random.default_rng([GRASP_SEED, seed, number])
     several = [people for people in ACTED_PEOPLE if " " in people]
@@ -132,18 +143,14 @@ def grasps_of_plan(seed: int, number: int) -> Iterator[Grasp]:
                 continue
             light_scene(scene, rng)
             place_all(plot, scene, t_s)
-            for number_of_view, view in enumerate(mounted_views(rng, test=False)):
-                scene.set_view(view)
-                picture = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)[:, :, ::-1]
-                image = _compressed(np.ascontiguousarray(picture), rng)
-                camera = view.calibration(f"cam{number_of_view}", "", 1.0)
+            for _, camera, image in _taken(scene, rng):
                 who = names[deed.person]
                 yield Grasp(camera, plot.planogram, image, np.array(palm), deed.facing, people, who)
 
 
 def hands_of_plan(seed: int, number: int) -> Iterator[HandsSeen]:
     """Everybody's hands within each reach of one plan and at other times, each as two cameras see them."""
-    from checkout.render.recordings import mounted_views, place_all
+    from checkout.render.recordings import place_all
 
     rng = np.random.default_rng([WAY_SEED, seed, number])
     with _acted(rng, ACTED_PEOPLE, {"touch": 2}) as (plot, scene):
@@ -160,14 +167,11 @@ def hands_of_plan(seed: int, number: int) -> Iterator[HandsSeen]:
             }
             light_scene(scene, rng)
             place_all(plot, scene, t_s)
-            for number_of_view, view in enumerate(mounted_views(rng, test=False)):
-                scene.set_view(view)
-                picture = Sensor.draw(rng, wide=True).apply(scene.picture(), rng)[:, :, ::-1]
-                image = _compressed(np.ascontiguousarray(picture), rng)
+            for view, camera, image in _taken(scene, rng):
                 shown = [(box, name) for label, name, box, _ in visible_boxes(scene, view) if label == HAND]
                 if shown:
                     yield HandsSeen(
-                        view.calibration(f"cam{number_of_view}", "", 1.0),
+                        camera,
                         plot.planogram,
                         image,
                         np.array([box for box, _ in shown], float),
