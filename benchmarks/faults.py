@@ -2,7 +2,8 @@
 
 python -m benchmarks.faults RECORDING [RECORDING ...] [--keep FOLDER]
 
-Every recording is watched once. Plates are then broken and clocks shifted in the evidence; for cameras that are lost,
+Every recording is watched once, by weights that are named, so that its detections are the boxes that hands are followed
+by. Plates are then broken and clocks shifted in the evidence; for cameras that are lost,
 or that drop frames, the detections of that one watching are given again to a tracker that gets fewer pictures. With
 `--keep`, what was watched stays in a folder.
 """
@@ -23,7 +24,7 @@ from checkout.evaluation.receipts import ReceiptMetric
 from checkout.pipeline import Watched, fuse, watch, weigh
 from checkout.recording import Recording
 from checkout.vision import watch as watching
-from checkout.vision.detector import CLASSES, Detections
+from checkout.vision.detector import CLASSES, Detections, shipped_weights
 
 Plates = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
@@ -165,7 +166,7 @@ def study(
     names = [*PLATE_FAULTS, *(CAMERA_FAULTS if cameras else ())]
     found = {name: Faulty() for name in names}
     for number, recording in enumerate(recordings):
-        seen = kept(keep, f"{recording.id}-whole", partial(watch, recording))
+        seen = kept(keep, f"{recording.id}-whole", partial(watch, recording, detector=shipped_weights()))
         for name in names:
             if name in PLATE_FAULTS:
                 plates = PLATE_FAULTS[name](recording.plates, np.random.default_rng([seed, number]))

@@ -43,19 +43,19 @@ far as it was not seen elsewhere; it was lost when it was not seen for the secon
 SAME_REACH_S = 0.5
 """Assumed: reaches of one person to one facing this close in time are one, seen as two hands."""
 WEIGHTS = {
-    "bias": 0.73,
-    "change": 0.6,
-    "holds_on": 0.77,
-    "two_cameras": 0.31,
-    "deep": -1.07,
-    "stay": 1.26,
-    "holding": 0.41,
-    "items": 0.29,
-    "direction": 0.27,
-    "place": 0.93,
-    "seen_at": 0.38,
+    "bias": 0.21,
+    "change": 0.56,
+    "holds_on": 1.23,
+    "two_cameras": 0.55,
+    "deep": -1.32,
+    "stay": 0.98,
+    "holding": 0.48,
+    "items": 0.35,
+    "direction": 0.31,
+    "place": 0.85,
+    "seen_at": 0.52,
 }
-"""Measured (`benchmarks.fit_vision`: softmax fit to 1,219 reaches of 48 validation recordings, with the shipped
+"""Measured (`benchmarks.fit_vision`: softmax fit to 1,166 reaches of 48 validation recordings, with the shipped
 networks): log odds of a pick or put-back against a touch ("bias"; "change" of the facing; a hand that "holds_on" to an
 item; that "two_cameras" saw; that seemed "deep" beyond `DEEP_M`, a metre; by the logarithm of its "stay"), of a pick
 against a put-back ("holding" after against before, as log odds; "items" that a camera misses; "direction" of the
@@ -71,8 +71,8 @@ EMPTY, EMPTIEST = 0.01, 1e-4
 the surer that is, down to the second."""
 SUREST = 4.0
 """Assumed: no camera's word on how a facing changed counts for more than this, as log odds."""
-STANCE_TRUST, BODY_TRUST = 0.34, 1.85
-"""Measured (`benchmarks.fit_vision`: softmax fit to 880 reaches of those recordings, with `tracks.MISTAKEN`): powers of
+STANCE_TRUST, BODY_TRUST = 0.31, 2.24
+"""Measured (`benchmarks.fit_vision`: softmax fit to 878 reaches of those recordings, with `tracks.MISTAKEN`): powers of
 how well everybody stood for it and of where the body of that arm is seen; where it is not, the stance counts whole."""
 ACTIONS = ("pick", "put_back", "touch")
 GRIP_SHARE = 0.45
@@ -212,7 +212,9 @@ class ReachFinder:
         from scipy.signal import find_peaks
 
         early, late = visit.t_start_s - AFTER_S, visit.t_end_s + AFTER_S
-        states = [s for s in smoothed(list(visit.track.states)) if early <= s.t_s <= late]
+        # Smoothing goes backwards from the last state, so those before are not needed.
+        recent = [s for s in visit.track.states if s.t_s >= early]
+        states = [s for s in smoothed(recent) if s.t_s <= late]
         if len(states) < 3:
             return []
         times = np.array([s.t_s for s in states])
@@ -299,9 +301,12 @@ def _middle_s(reach: Reach) -> float:
 
 
 def moments_of(reaches: Sequence[Reach], shopper_of: Mapping[str, str]) -> list[ShelfMoment]:
-    """The shelf moments that reaches are, of all cameras together, in time order."""
+    """The shelf moments that reaches are, of all cameras together, in time order.
+
+    Of one act that was seen as several reaches, the one stands that most cameras saw, and for longest.
+    """
     kept: list[Reach] = []
-    for reach in sorted(reaches, key=lambda r: (-len(r.cameras), r.t_start_s)):
+    for reach in sorted(reaches, key=lambda r: (-len(r.cameras), -r.stay_s)):
         if not any(_same(reach, other) for other in kept):
             kept.append(reach)
     return [_moment(reach, shopper_of) for reach in sorted(kept, key=_middle_s)]

@@ -208,16 +208,16 @@ class CameraWatch:
         looks, counts = self.attention.judge(t_s, image, hands=hands)
         self.looked = looks
         if looks:
-            self._found = self._detector.detect([image])[0]
+            self._found = shown = self._detector.detect([image])[0]
             if self._second is not None:
                 again = self._second.hands(image, self._found.of("hand").boxes_xyxy)
                 self._full = again.holding
-                if self._detector.shipped:
-                    self._found = refined(self._found, again)
+                if self._log is not None and self._detector.shipped:
+                    shown = refined(self._found, again)
+            if self._log is not None:
+                self._log.looked(shown)
             self.network_frames += 1
         if self._log is not None:
-            if looks:
-                self._log.looked(self._found)
             self._log.frame(index, t_s)
         return self._found, counts
 
@@ -339,18 +339,24 @@ def watch_recording(
             due = [i for i in waiting if reaches[i].t_end_s + SIGN_WAIT_S <= t_s]
             for i in due:
                 reaches[i] = _with_signs(reaches[i], looks, waiting.pop(i))
-            sightings.add(_sightings(name, t_s, seen, tracks, shoppers.shopper_of))
+            sightings.add(_sightings(name, t_s, seen, tracks))
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
     waiting |= {len(reaches) + i: _before(reach, looks) for i, reach in enumerate(last)}
     reaches += [_with_looks(reach, closer, history, fronts) for reach in last]
     for i, before in waiting.items():
         reaches[i] = _with_signs(reaches[i], looks, before)
-    reaches = share_changes(reaches)
+    reaches = [_named_reach(reach, shoppers) for reach in share_changes(reaches)]
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
-    sight = _sight(sightings.rows(), places.rows(), moments, list(watches.values()), count, warnings)
+    hands_seen = [_named_sighting(row, shoppers) for row in sightings.rows()]
+    stood = [_named_place(row, shoppers) for row in places.rows()]
+    sight = _sight(hands_seen, stood, moments, list(watches.values()), count, warnings)
     kept = tuple(reaches) if keep else ()
-    return replace(sight, people=tuple(people), reaches=kept)
+    return replace(
+        sight,
+        people=tuple(row._replace(person=shoppers.named(row.person, row.t_s)) for row in people),
+        reaches=kept,
+    )
 
 
 class Noticed(NamedTuple):
@@ -441,16 +447,12 @@ def _sightings(
     t_s: float,
     seen: Sequence[Seen],
     tracks: Sequence[HandTrack | None],
-    shopper_of: Mapping[str, str],
 ) -> list[HandSighting]:
-    """The hands of one frame with their place in the room and their shopper."""
+    """The hands of one frame with their place in the room, and the person, not yet the account, in `shopper`."""
     found = []
     for hand, track in zip(seen, tracks, strict=True):
         if track is None:
             continue
-        shopper: dict[str, float] = {}
-        for person, share in track.owner.items():
-            shopper[shopper_of[person]] = shopper.get(shopper_of[person], 0.0) + share
         state = track.states[-1]
         x, y, z = map(float, state.mean[:3])
         sd = float(np.sqrt(np.trace(state.cov[:3, :3]) / 3))
@@ -461,13 +463,39 @@ def _sightings(
                 track.number,
                 hand.box_xyxy,
                 hand.confidence,
-                shopper,
+                track.owner,
                 hand.holding,
                 (x, y, z),
                 sd,
             )
         )
     return found
+
+
+def _named_reach(reach: Reach, shoppers: ShopperTracker) -> Reach:
+    """The reach with the names that people are known by now to have had."""
+    if not shoppers.exchanges:
+        return reach
+    t_s = 0.5 * (reach.t_start_s + reach.t_end_s)
+    owner, standing, body = (
+        {shoppers.named(who, t_s): value for who, value in part.items()}
+        for part in (reach.owner, reach.standing, reach.body)
+    )
+    return replace(reach, owner=owner, standing=standing, body=body)
+
+
+def _named_sighting(row: HandSighting, shoppers: ShopperTracker) -> HandSighting:
+    """The sighting with the account of each person whose hand it may be."""
+    shopper: dict[str, float] = {}
+    for person, share in row.shopper.items():
+        account = shoppers.shopper_of[shoppers.named(person, row.t_s)]
+        shopper[account] = shopper.get(account, 0.0) + share
+    return replace(row, shopper=shopper)
+
+
+def _named_place(row: Place, shoppers: ShopperTracker) -> Place:
+    person = shoppers.named(row.person, row.t_s)
+    return row._replace(person=person, shopper=shoppers.shopper_of[person])
 
 
 def watch_video(

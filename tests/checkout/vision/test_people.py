@@ -149,6 +149,23 @@ def test_people_who_were_mixed_up_get_their_names_back_by_their_clothes() -> Non
     assert last[False]["anna"] == pytest.approx([-0.6, -0.6], abs=0.2)
 
 
+def test_people_who_were_mixed_up_have_their_names_since_it_began() -> None:
+    """They change places at 3 s while nobody looks: by then it was right, from then on it is made right."""
+    tracker = tracker_of(Entry("anna", 0.0, (-0.6, -0.6)), Entry("ben", 0.0, (0.6, -0.6)))
+    went_by: list[tuple[float, str]] = []
+    for frame in range(60):
+        side = -0.6 if frame < 30 else 0.6
+        seen, image = dressed(((side, -0.6), RED), ((-side, -0.6), BLUE))
+        given = tracker.update("cam0", frame / 10, seen, image)
+        went_by += [(frame / 10, who) for who, box in given.items() if box == 0]
+    (exchange,) = tracker.exchanges
+    assert {exchange.a, exchange.b} == {"anna", "ben"}
+    assert exchange.t_start_s == pytest.approx(3.0, abs=0.11)
+    assert "ben" in {who for _, who in went_by}
+    assert {tracker.named(who, t_s) for t_s, who in went_by} == {"anna"}
+    assert tracker.named("cara", 3.1) == "cara"
+
+
 def test_people_dressed_alike_are_not_exchanged() -> None:
     tracker = tracker_of(Entry("anna", 0.0, (-0.6, -0.6)), Entry("ben", 0.0, (0.6, -0.6)))
     for frame in range(60):

@@ -66,6 +66,16 @@ def test_one_reach_seen_as_two_hands_is_one_moment_with_its_shopper() -> None:
     assert sum(moment.action.values()) == pytest.approx(1.0)
 
 
+def test_of_one_act_seen_as_several_the_longest_seen_by_most_stands() -> None:
+    brief = replace(reach({"l": 1.0}, {"l": (GONE,)}), t_start_s=2.0, stay_s=0.1)
+    whole = replace(brief, t_start_s=2.2, stay_s=0.6)
+    both = replace(brief, t_start_s=2.3, cameras=("cam0", "cam1"))
+    shoppers = {"anna": "s1", "ben": "s2"}
+    for seen, stands in (([brief, whole], whole), ([brief, whole, both], both)):
+        (moment,) = moments_of(seen, shoppers)
+        assert moment.t_start_s == stands.t_start_s
+
+
 def test_what_changed_is_shared_by_those_who_reached_there_meanwhile() -> None:
     first = reach({"l": 0.9, "r": 0.1}, {"l": (GONE, STILL), "r": (STILL,)})
     later = replace(first, t_start_s=4.0, t_end_s=4.6, facing={"l": 0.3, "r": 0.7}, signs={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,26 @@ import pytest
 
 from checkout.catalog import Catalog, Facing, Planogram, Product
 from checkout.events import WeightStep
-from checkout.recording import Camera, Recording
+from checkout.recording import Camera, Entry, Recording
 from checkout.render.scene import View
 from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.hands import MEMORY_S
+from checkout.vision.people import Exchange, ShopperTracker
+from checkout.vision.reaches import Reach
+from checkout.vision.second_look import HandLooks
+from checkout.vision.tracks import HandSighting, Place
 from checkout.vision.video import VideoWriter
-from checkout.vision.watch import AROUND_S, DETECTION_COLUMNS, DetectionLog, _Around, watch_recording
+from checkout.vision.watch import (
+    AROUND_S,
+    DETECTION_COLUMNS,
+    CameraWatch,
+    DetectionLog,
+    _Around,
+    _named_place,
+    _named_reach,
+    _named_sighting,
+    watch_recording,
+)
 
 FPS, SIZE = 10.0, (160, 96)
 FACING = Facing("g1.s1.f1", "can", ("g1.s1.p1",), (-0.3, 0.0, 1.1), (0.3, 0.3, 1.5))
@@ -112,6 +127,51 @@ def test_detections_are_kept_only_when_asked_for(tmp_path: Path) -> None:
     assert kept is not None
     assert tuple(kept.columns) == DETECTION_COLUMNS
     assert watch_recording(made, Blind(), keep=False).detections is None  # type: ignore[arg-type]
+
+
+class Shifted:
+    """A second look that moves every hand's box by 5 pixels and takes all for hands that hold something."""
+
+    def hands(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> HandLooks:
+        sure = np.full(len(boxes_xyxy), 0.9)
+        return HandLooks(sure, sure, boxes_xyxy + 5)
+
+
+class Pointing(Blind):
+    """A detector that finds one hand."""
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        return [detections(("hand", 0.5, 3.0)) for _ in images]
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_hands_are_followed_by_the_first_look_and_scored_by_both(shipped: bool) -> None:
+    detector = Pointing()
+    detector.shipped = shipped
+    camera = Camera("cam0", "cam0.mp4", FPS, *SIZE)
+    watch = CameraWatch(camera, detector, second=Shifted())  # type: ignore[arg-type]
+    found, _ = watch.notice(0, 0.0, np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    assert found.boxes_xyxy[0].tolist() == [3.0, 0.0, 13.0, 20.0]
+    assert watch.seen(0.0, found)[0].holding == 0.9
+    table = watch.table(["cam0"])
+    assert table is not None
+    assert (table["x1"].iloc[0] > 3.0) is np.bool_(shipped)
+
+
+def test_what_was_seen_of_people_who_were_mixed_up_is_named_anew() -> None:
+    """Anna and Ben had each other's names from 2 to 3 s; Ben pays with another account."""
+    entries = [Entry("s1", 0.0, (0.0, -1.0), "anna"), Entry("s2", 0.0, (0.5, -1.0), "ben")]
+    view = View((0.0, -1.2, 1.3), (0.0, 0.0, 1.3), 50.0, width=SIZE[0], height=SIZE[1])
+    shoppers = ShopperTracker(entries, [view.calibration("cam0", "cam0.mp4", FPS)])
+    shoppers.exchanges.append(Exchange(2.0, 3.0, "anna", "ben"))
+    for t_s, who, account in ((1.9, "anna", "s1"), (2.0, "ben", "s2"), (3.0, "anna", "s1")):
+        hand = HandSighting("cam0", t_s, 1, (0.0, 0.0, 9.0, 9.0), 0.5, {"anna": 1.0}, 0.5)
+        assert _named_sighting(hand, shoppers).shopper == {account: 1.0}
+        assert _named_place(Place(t_s, "anna", "s1", 0.0, 0.0), shoppers)[1:3] == (who, account)
+        seen = Reach(t_s, t_s, 0.0, np.zeros(3), 0.1, {"f": 1.0}, 0.0, 0.0, {"anna": 1.0}, ("cam0",))
+        seen = _named_reach(replace(seen, standing={"anna": 0.9, "ben": 0.1}), shoppers)
+        assert seen.owner == {who: 1.0}
+        assert max(seen.standing, key=seen.standing.__getitem__) == who
 
 
 def detections(*boxes: tuple[str, float, float]) -> Detections:
