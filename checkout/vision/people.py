@@ -19,7 +19,7 @@ import numpy as np
 
 from checkout.recording import Camera, Entry
 from checkout.vision.clothes import look_of, palette_of, resemblance
-from checkout.vision.detector import Detections, overlaps
+from checkout.vision.detector import Detections
 
 # What is "chosen" here was tried at two to four values on six crowded validation recordings, and what kept people's
 # names longest was kept (`checkout evaluate` prints how many names stand for the wrong person); all else is assumed.
@@ -104,9 +104,10 @@ class _Mistaken(NamedTuple):
 
 
 class _Eye(NamedTuple):
-    """What a camera would show of a body in each cell: boxes [cells, 4], pixels, and whether enough of it."""
+    """What a camera would show of a body in each cell: boxes [cells, 4], pixels; their areas; whether enough of it."""
 
     boxes: np.ndarray
+    area: np.ndarray
     shows: np.ndarray
 
 
@@ -208,11 +209,14 @@ class ShopperTracker:
             return {}
         self._walk(t_s)
         eye, boxes = self._eyes[camera], people.boxes_xyxy
-        likelihood = np.exp(OVERLAP_WEIGHT * (overlaps(eye.boxes, boxes) - 1)) * self._free[:, None]
+        shared = _shared(eye.boxes, boxes)
+        overlap = shared / np.maximum(eye.area[:, None] + _area(boxes) - shared, 1e-9)
+        likelihood = np.exp(OVERLAP_WEIGHT * (overlap - 1)) * self._free[:, None]
         belief = np.stack([self._belief[n] for n in names])
         looks = [] if image is None else [look_of(image, box) for box in boxes]
         given = self._match(names, belief @ likelihood, camera, looks)
-        missing = 1 - FOUND_SHARE * eye.shows * (1 - _covered(eye.boxes, boxes))
+        covered = (shared / np.maximum(eye.area, 1.0)[:, None]).max(axis=1, initial=0.0)
+        missing = 1 - FOUND_SHARE * eye.shows * (1 - covered)
         for row, name in enumerate(names):
             column = given.get(name)
             if column is not None:
@@ -386,7 +390,8 @@ def _eye(camera: Camera, centres: np.ndarray) -> _Eye:
     boxes = np.nan_to_num(np.hstack([low, top]), posinf=0.0, neginf=0.0)
     shows = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE_PX).all(axis=1) & (inside.mean(axis=1) >= LEAST_SHARE)
     boxes[~shows] = 0.0
-    return _Eye(boxes.astype(np.float32), shows)
+    pixels = boxes.astype(np.float32)
+    return _Eye(pixels, _area(pixels), shows)
 
 
 def _normalised(belief: np.ndarray) -> np.ndarray:
@@ -402,13 +407,6 @@ def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _area(boxes: np.ndarray) -> np.ndarray:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-
-
-def _covered(bodies: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Share of each body's box that the boxes of a frame cover at most, [n]."""
-    if not len(boxes):
-        return np.zeros(len(bodies))
-    return np.asarray((_shared(bodies, boxes) / np.maximum(_area(bodies), 1.0)[:, None]).max(axis=1))
 
 
 def _alone(boxes: np.ndarray) -> list[bool]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.signal import find_peaks
 
 from checkout.catalog import Planogram
 from checkout.events import ShelfMoment
@@ -209,8 +210,6 @@ class ReachFinder:
         return [reach for visit in visits for reach in self._reaches(visit)]
 
     def _reaches(self, visit: _Visit) -> list[Reach]:
-        from scipy.signal import find_peaks
-
         early, late = visit.t_start_s - AFTER_S, visit.t_end_s + AFTER_S
         # Smoothing goes backwards from the last state, so those before are not needed.
         recent = [s for s in visit.track.states if s.t_s >= early]
