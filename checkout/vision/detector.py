@@ -92,7 +92,7 @@ class Detector:
         imgsz: longer side of the picture given to the network, pixels.
 
     Attributes:
-        shipped: whether no weights were named; the second look then helps to place hands.
+        shipped: whether no weights were named; the second look then helps to place the hands that are scored.
 
     Raises:
         InputError: the file is missing, is not a model, needs a library that is not installed, is a pickle of more
