@@ -3,9 +3,9 @@
 python -m benchmarks.faults RECORDING [RECORDING ...] [--keep FOLDER]
 
 Every recording is watched once, by weights that are named, so that its detections are the boxes that hands are followed
-by. Plates are then broken and clocks shifted in the evidence; for cameras that are lost,
-or that drop frames, the detections of that one watching are given again to a tracker that gets fewer pictures. With
-`--keep`, what was watched stays in a folder.
+by. Plates are then broken and clocks shifted in the evidence; for cameras that are lost, or that drop frames, the
+detections of that one watching are given again to a tracker that gets fewer pictures. With `--keep`, what was watched
+stays in a folder.
 """
 
 from __future__ import annotations
