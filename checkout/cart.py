@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from checkout.events import Receipt, ReceiptLine, ShelfEvent
-from checkout.review import ReviewPolicy
+from checkout.events import LeftOnFloor, Receipt, ReceiptLine, ShelfEvent
+from checkout.review import LeftBehind, ReviewPolicy
 
 MOST_UNITS = 40
 """Assumed: no cart holds more units of one product; what would be more counts as this many."""
@@ -36,6 +36,34 @@ class Carts:
             if probability > 0:
                 belief = self._belief.get((shopper, event.product), _nothing())
                 self._belief[shopper, event.product] = _moved(belief, event.units, happened * probability)
+
+    def leave(self, left: LeftOnFloor) -> LeftBehind:
+        """Take what somebody left on the floor out of their cart, where that is likelier than not.
+
+        It is a unit that they held: each is as likely as the others. Somebody who holds nothing left nothing.
+
+        Returns:
+            how sure each shopper's cart is about it.
+        """
+        held = {
+            (who, product): left.shopper[who] * float(np.arange(len(belief)) @ belief)
+            for (who, product), belief in self._belief.items()
+            if left.shopper.get(who, 0.0) > 0
+        }
+        total = sum(held.values())
+        if total <= 0:
+            return LeftBehind(left.t_end_s, {})
+        probability = {key: left.probability * weight / total for key, weight in held.items()}
+        for key, p in probability.items():
+            self._belief[key] = _moved(self._belief[key], -1, p)
+        wrong: dict[str, float] = defaultdict(float)
+        for (who, _), p in probability.items():
+            wrong[who] += p
+        who, product = max(probability, key=probability.__getitem__)
+        if (named := probability[who, product]) > 0.5:
+            self._units[who][product] = max(0, self._units[who][product] - 1)
+            wrong[who] = 1 - named
+        return LeftBehind(left.t_end_s, {who: 1 - p for who, p in wrong.items()})
 
     def units(self, shopper: str, product: str) -> int:
         """Units of a product in a shopper's cart."""
@@ -66,14 +94,21 @@ def receipts(
     policy: ReviewPolicy,
     *,
     staff: Collection[str] = (),
+    left: Sequence[LeftOnFloor] = (),
 ) -> tuple[Receipt, ...]:
     """One receipt a shopper, also for those who took nothing; none for staff.
 
+    What lies on the floor in the end is charged to nobody.
+
     A line's confidence is the cart's probability of exactly so many units of the product.
     """
-    carts = Carts()
-    for event in sorted(events, key=lambda e: e.t_s):
-        carts.add(event)
+    carts, behind = Carts(), []
+    everything: list[ShelfEvent | LeftOnFloor] = [*events, *left]
+    for happened in sorted(everything, key=_known_s):
+        if isinstance(happened, ShelfEvent):
+            carts.add(happened)
+        else:
+            behind.append(carts.leave(happened))
     everyone = dict.fromkeys([*shoppers, *(e.shopper for e in events)])
     made = []
     for shopper in everyone:
@@ -83,9 +118,14 @@ def receipts(
             ReceiptLine(p, n, carts.probability(shopper, p, n))
             for p, n in sorted(carts.contents(shopper).items())
         )
-        decision, reasons = policy.decide(shopper, events)
+        decision, reasons = policy.decide(shopper, events, behind)
         made.append(Receipt(shopper, lines, decision, reasons, carts.all_right(shopper)))
     return tuple(made)
+
+
+def _known_s(happened: ShelfEvent | LeftOnFloor) -> float:
+    """When something had surely happened, seconds."""
+    return happened.t_s if isinstance(happened, ShelfEvent) else happened.t_end_s
 
 
 def _nothing() -> np.ndarray:

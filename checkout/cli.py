@@ -571,7 +571,7 @@ def receipts_command(
         if explain and recording is not None:
             from checkout.explain import explained_changes, explanation_lines
 
-            for line in explanation_lines(explained_changes(opened, seen)):
+            for line in explanation_lines(explained_changes(opened, seen), seen.left):
                 typer.echo(line)
         _print_receipts(seen, names)
     for what, path in (
@@ -835,6 +835,8 @@ def _print_receipts(seen: Perceived, names: dict[str, str]) -> None:
         f"{seen.recording_id}: no shelf event"
     )
     console.print(bills)
+    for row in seen.left:
+        console.print(str(row), markup=False, soft_wrap=True)
     for warning in seen.warnings:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
 
@@ -891,6 +893,7 @@ def print_evaluation(report: EvaluationReport) -> None:
         ),
         ("the human's seconds a receipt", f"{r.review_s:.0f}"),
         ("wrong and not reviewed, reviewing the least sure 5 %", f"{r.escape_rate_at_5_percent:.3f}"),
+        *((name, str(value)) for name, value in report.left.measures()),
     ):
         table.add_row(name, value)
     console.print(table)

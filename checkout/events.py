@@ -71,6 +71,43 @@ class ShelfMoment:
 
 
 @dataclass(frozen=True)
+class LeftOnFloor:
+    """Something that was not on the floor at first, and lies there in the end.
+
+    Attributes:
+        t_start_s, t_end_s: between when it was left there, seconds.
+        at_m: where, floor (x, y), metres.
+        shopper: probability of each shopper that they left it; sums to one.
+        probability: that it is something of the shop.
+    """
+
+    t_start_s: float
+    t_end_s: float
+    at_m: tuple[float, float]
+    shopper: Mapping[str, float]
+    probability: float
+
+    def __str__(self) -> str:
+        who = ", ".join(
+            f"{name} {p:.2f}" for name, p in sorted(self.shopper.items(), key=lambda row: -row[1])
+        )
+        return (
+            f"left on the floor between {self.t_start_s:.1f} and {self.t_end_s:.1f} s at ({self.at_m[0]:.2f},"
+            f" {self.at_m[1]:.2f}) m, sure to {self.probability:.2f}, by: {who or 'nobody known'}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `receipts --json` prints it."""
+        return {
+            "t_start_s": round(self.t_start_s, 3),
+            "t_end_s": round(self.t_end_s, 3),
+            "at_m": [round(v, 2) for v in self.at_m],
+            "shopper": {who: round(p, 4) for who, p in self.shopper.items()},
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True)
 class ShelfEvent:
     """A pick or put-back of a quantity of one product by one shopper.
 
@@ -131,7 +168,7 @@ class Receipt:
     """What one shopper is charged for, and whether a human looks at it first.
 
     `reasons` says, one clause each, why the sale goes to review; empty when it is charged. `confidence` is the
-    probability that all of it is right and nothing is missing, as far as carts are filled at shelves alone.
+    probability that all of it is right and nothing is missing; nobody sees what is handed over.
     """
 
     shopper: str

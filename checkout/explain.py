@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from checkout.contact_sheet import PlateTrace, SheetRow, key_frames, plate_trace
-from checkout.events import Receipt, ShelfEvent
+from checkout.events import LeftOnFloor, Receipt, ShelfEvent
 from checkout.fusion import Explanation, Part
 from checkout.output import new_file
 from checkout.pipeline import Perceived
@@ -156,8 +156,8 @@ def sparkline(trace: PlateTrace, width: int = SPARK_WIDTH) -> str:
     return "".join(BARS[i] for i in level) + f"  {low:+.0f} to {high:+.0f} g"
 
 
-def explanation_lines(changes: Sequence[ExplainedChange]) -> list[str]:
-    """The account for a terminal."""
+def explanation_lines(changes: Sequence[ExplainedChange], left: Sequence[LeftOnFloor] = ()) -> list[str]:
+    """The account for a terminal: of each change, and of what was left on the floor."""
     lines = []
     for change in changes:
         lines.append(f"{change.number}. {change.t_s:.2f} s  {_headline(change)}")
@@ -170,7 +170,7 @@ def explanation_lines(changes: Sequence[ExplainedChange]) -> list[str]:
             lines.append(f"   who: {who}")
         lines += [f"   {line}" for line in change.verdicts]
         lines.append("")
-    return lines
+    return lines + [str(row) for row in left]
 
 
 def _headline(change: ExplainedChange) -> str:
@@ -208,6 +208,9 @@ def write_explanation(
     )
     sections = [_receipts_section(recording, perceived)]
     sections += [_section(change, pictures) for change, pictures in zip(changes, frames, strict=True)]
+    if perceived.left:
+        rows_left = "".join(f"<li>{escape(str(row))}</li>" for row in perceived.left)
+        sections.append(f"<h2>On the floor</h2><ul>{rows_left}</ul>")
     sections.append(provenance({recording.id: recording.sha256()}, command, perceived.warnings))
     with new_file(out, force=force) as draft:
         draft.write_text(page(f"Receipts of {recording.id}", sections, EXTRA_STYLE), encoding="utf-8")

@@ -15,7 +15,7 @@ import pandas as pd
 from checkout.cart import receipts
 from checkout.catalog import Catalog, Facing, Planogram, Product, shelf_of
 from checkout.errors import InputError, nearest
-from checkout.events import Receipt, ShelfEvent, ShelfMoment, WeightStep
+from checkout.events import LeftOnFloor, Receipt, ShelfEvent, ShelfMoment, WeightStep
 from checkout.fusion import UNKNOWN_SHOPPER, Explanation, Fusion, FusionSettings, Nearness, distinct
 from checkout.output import new_file
 from checkout.recording import Recording
@@ -56,6 +56,7 @@ class Perceived:
         warnings: what was missing or doubtful, one line each.
         detector: what looked at the pictures, or "none".
         regions: where items stand in a plain video.
+        left: what was left on the floor.
     """
 
     recording_id: str
@@ -69,12 +70,14 @@ class Perceived:
     warnings: tuple[str, ...] = ()
     detector: str = "none"
     regions: tuple[FoundPlace, ...] = ()
+    left: tuple[LeftOnFloor, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that `receipts --json` prints."""
         return {
             "recording": self.recording_id,
             "events": [e.to_dict() for e in self.events],
+            "left_on_floor": [row.to_dict() for row in self.left],
             "receipts": [r.to_dict() for r in self.receipts],
             "detector": self.detector,
             "warnings": list(self.warnings),
@@ -296,6 +299,7 @@ def fuse(
     ]
     sight = watched.sight if watched is not None else None
     moments = sight.moments if sight is not None else ()
+    left = sight.left if sight is not None else ()
     steps = weighed.steps if weighed is not None else ()
     for part in (watched, weighed):
         warnings += part.warnings if part is not None else ()
@@ -340,7 +344,7 @@ def fuse(
     return Perceived(
         recording.id,
         events,
-        receipts(shoppers, events, policy or ReviewPolicy(), staff=staff),
+        receipts(shoppers, events, policy or ReviewPolicy(), staff=staff, left=left),
         steps,
         moments,
         explanations,
@@ -348,6 +352,7 @@ def fuse(
         _shopper_minutes(recording, steps, sight is not None),
         tuple(dict.fromkeys(warnings)),
         watched.detector if watched else "none",
+        left=left,
     )
 
 

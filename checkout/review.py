@@ -28,6 +28,18 @@ class Thresholds(NamedTuple):
     shopper: float
 
 
+class LeftBehind(NamedTuple):
+    """Something was left on the floor.
+
+    Attributes:
+        t_s: by when, seconds.
+        right: of each shopper who may have left it, the probability that their cart is right about it.
+    """
+
+    t_s: float
+    right: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class ReviewPolicy:
     """One threshold, 0-1, for each of the three confidences; an event under any of them needs a review.
@@ -86,8 +98,13 @@ class ReviewPolicy:
             if confidence < threshold
         )
 
-    def decide(self, shopper: str, events: Iterable[ShelfEvent]) -> tuple[Decision, tuple[str, ...]]:
-        """Charge or review one shopper, given everybody's events; with the reasons for a review."""
+    def decide(
+        self, shopper: str, events: Iterable[ShelfEvent], left: Iterable[LeftBehind] = ()
+    ) -> tuple[Decision, tuple[str, ...]]:
+        """Charge or review one shopper, given everybody's events and what was left; with the reasons for a review.
+
+        What was left on the floor is held to the threshold of items.
+        """
         reasons: list[str] = []
         for event in events:
             if event.shopper == shopper:
@@ -98,6 +115,11 @@ class ReviewPolicy:
                     reasons.append(
                         f"may have made the {event.action} of {event.product} at {event.t_s:.1f} s ({probability:.2f})"
                     )
+        for row in left:
+            if (right := row.right.get(shopper, 1.0)) < self.item:
+                reasons.append(
+                    f"item {right:.2f} < {self.item:.2f}: something was left on the floor by {row.t_s:.1f} s"
+                )
         return ("review" if reasons else "charge"), tuple(reasons)
 
 

@@ -295,6 +295,7 @@ def _receipts(report: EvaluationReport) -> str:
         (f"fully right, of {r.receipts}", _share(r.fully_right)),
         ("sent to review", _share(r.review_rate)),
         ("wrong and not reviewed", _share(r.escape_rate)),
+        *((name, str(value)) for name, value in report.left.measures()),
     ]
     return _section("Receipts", "", _table(("measure", "value"), rows))
 

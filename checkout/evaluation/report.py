@@ -26,6 +26,7 @@ from checkout.evaluation.confusions import (
 from checkout.evaluation.curves import EventCurve, EventCurveMetric
 from checkout.evaluation.detections import DetectionMetric, DetectionScore
 from checkout.evaluation.events import EventMetric, EventScore, judge_events, judged_table
+from checkout.evaluation.floor import LeftMetric, LeftScore
 from checkout.evaluation.identities import IdentityMetric, IdentityScore, NamingScore
 from checkout.evaluation.receipts import ReceiptMetric, ReceiptScores
 from checkout.evaluation.temporal import TemporalMetric, TemporalScore
@@ -69,6 +70,7 @@ class EvaluationReport:
     temporal: list[TemporalScore]
     conditions: list[ConditionScore]
     receipts: ReceiptScores
+    left: LeftScore
     calibration: list[Calibration]
     calibration_by_crowd: list[Calibration]
     judged: pd.DataFrame
@@ -107,6 +109,7 @@ class EvaluationReport:
             "temporal_map": [asdict(t) for t in self.temporal],
             "conditions": [asdict(c) for c in self.conditions],
             "receipts": asdict(self.receipts),
+            "left_on_floor": asdict(self.left),
             "calibration": [
                 {
                     **{k: v for k, v in vars(c).items() if k != "reliability"},
@@ -242,6 +245,7 @@ class _Judge:
     def __init__(self, sensors: tuple[str, ...]) -> None:
         self.sensors, self.failed, self._eye, self._minutes = sensors, dict[str, str](), "none", 0.0
         self._detections, self._events, self._receipts = DetectionMetric(), EventMetric(), ReceiptMetric()
+        self._left = LeftMetric()
         self._temporal, self._identities = TemporalMetric(), IdentityMetric()
         self._actions, self._curves = ActionMetric(), EventCurveMetric()
         self._tables: list[pd.DataFrame] = []
@@ -272,6 +276,8 @@ class _Judge:
             metric.update(truth.events, seen.events)
         self._temporal.update(recording.id, truth.events, seen.events)
         self._receipts.update(truth.receipts, seen.receipts)
+        accounts = {entry.person: entry.shopper for entry in recording.entries}
+        self._left.update(truth.acts, seen.left, accounts)
         self._tables.append(judged_table(recording.id, judge_events(truth.events, seen.events), light))
         self._hashes[recording.id] = recording.sha256()
         self._paths[recording.id] = recording.path
@@ -298,6 +304,7 @@ class _Judge:
             temporal=self._temporal.compute(),
             conditions=by_condition(judged),
             receipts=self._receipts.compute(),
+            left=self._left.compute(),
             calibration=calibration_of(judged),
             calibration_by_crowd=calibration_by_crowd(judged),
             judged=judged,

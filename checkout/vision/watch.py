@@ -17,10 +17,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
-from checkout.events import ShelfMoment, WeightStep
+from checkout.events import LeftOnFloor, ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, Detections, Detector
+from checkout.vision.floor import FloorWatch
 from checkout.vision.hand_depth import Depth, ShelfFaces
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
@@ -76,6 +77,7 @@ class Sight:
         network_frames: frames that the network looked at.
         people: the box that each person was given in each frame, where one was.
         reaches: what the moments were made of, where they were to be kept.
+        left: what was left on the floor.
     """
 
     sightings: tuple[HandSighting, ...]
@@ -87,6 +89,7 @@ class Sight:
     warnings: tuple[str, ...]
     people: tuple[PersonSighting, ...] = ()
     reaches: tuple[Reach, ...] = ()
+    left: tuple[LeftOnFloor, ...] = ()
 
 
 class _Timed(Protocol):
@@ -298,6 +301,7 @@ def watch_recording(
     places: _Around[Place] = _Around(spans, keep_all=keep)
     fronts = {f.facing: np.array(f.front) for f in recording.planogram.values()}
     history: deque[Standing] = deque()
+    floor = FloorWatch(cameras, recording.planogram)
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
     waiting: dict[int, list[dict[str, Side]]] = {}
@@ -329,6 +333,7 @@ def watch_recording(
             ended, tracks = hands.update(name, t_s, seen, where, depths)
             remember(memories[name], t_s, image, found)
             history.append((t_s, {who: (float(x), float(y)) for who, (x, y) in where.items()}))
+            floor.update(name, t_s, image, found, history[-1][1])
             while history[0][0] < t_s - MEMORY_S:
                 history.popleft()
             for reach in finder.update(t_s, tracks, ended):
@@ -356,6 +361,7 @@ def watch_recording(
         sight,
         people=tuple(row._replace(person=shoppers.named(row.person, row.t_s)) for row in people),
         reaches=kept,
+        left=tuple(floor.left(lambda person, t_s: shoppers.shopper_of[shoppers.named(person, t_s)])),
     )
 
 

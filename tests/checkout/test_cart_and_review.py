@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from checkout.cart import Carts, receipts
 from checkout.errors import InputError
 from checkout.evaluation.receipts import ReceiptMetric
-from checkout.events import Action, Receipt, ReceiptLine, ShelfEvent
+from checkout.events import Action, LeftOnFloor, Receipt, ReceiptLine, ShelfEvent
 from checkout.review import Reviewer, ReviewPolicy, Thresholds
 
 POLICY = ReviewPolicy(item=0.9, action=0.8, shopper=0.7)
@@ -170,3 +171,75 @@ def test_a_reviewer_costs_time_and_is_not_always_right() -> None:
     assert (metric.compute().wrong_after_review, metric.compute().review_s) == (pytest.approx(0.55), 20.0)
     with pytest.raises(InputError, match="accuracy"):
         Reviewer(accuracy=1.5)
+
+
+def left(by: dict[str, float], probability: float = 1.0, t_end_s: float = 5.0) -> LeftOnFloor:
+    return LeftOnFloor(t_end_s - 2, t_end_s, (0.0, -0.4), by, probability)
+
+
+def test_what_was_left_on_the_floor_is_charged_to_nobody() -> None:
+    events = [event(quantity=2), event(shopper="ben"), event(t_s=6.0)]
+    on_floor = [left({"anna": 1.0})]
+    by_shopper = {r.shopper: r for r in receipts(["anna", "ben"], events, POLICY, left=on_floor)}
+    assert by_shopper["anna"].quantities == {"cola": 2}
+    assert by_shopper["ben"].quantities == {"cola": 1}
+    assert by_shopper["anna"].decision == by_shopper["ben"].decision == "charge"
+    assert by_shopper["anna"].confidence == pytest.approx(1.0)
+
+
+def test_only_who_holds_something_left_something() -> None:
+    """Whoever it was, ben had nothing in his hands."""
+    carts = Carts()
+    carts.add(event())
+    said = carts.leave(left({"anna": 0.2, "ben": 0.8}))
+    assert carts.units("anna", "cola") == 0
+    assert said.right == {"anna": pytest.approx(1.0)}
+    assert carts.leave(left({"anna": 1.0})).right == {}
+    assert carts.units("anna", "cola") == 0
+
+
+def test_which_of_two_products_was_left_is_for_a_human_to_say() -> None:
+    events = [event(), ShelfEvent(2.0, "pick", "tea", 1, "anna")]
+    (receipt,) = receipts(["anna"], events, POLICY, left=[left({"anna": 1.0})])
+    assert receipt.quantities == {"cola": 1, "tea": 1}
+    assert receipt.confidence == pytest.approx(0.25)  # either line is right with a half
+    assert receipt.decision == "review"
+    assert receipt.reasons == ("item 0.00 < 0.90: something was left on the floor by 5.0 s",)
+
+
+def test_everybody_who_may_have_left_it_is_reviewed_and_nobody_else() -> None:
+    events = [event(), event(shopper="ben"), event(shopper="cleo")]
+    on_floor = [left({"anna": 0.66, "ben": 0.33, "cleo": 0.01}, 0.9)]
+    by_shopper = {r.shopper: r for r in receipts(["anna", "ben", "cleo"], events, POLICY, left=on_floor)}
+    assert {who: r.decision for who, r in by_shopper.items()} == {
+        "anna": "review",
+        "ben": "review",
+        "cleo": "charge",
+    }
+    assert by_shopper["anna"].quantities == {}
+    assert by_shopper["ben"].confidence == pytest.approx(1 - 0.9 * 0.33)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from(["cola", "tea"]), st.floats(0.1, 1)), max_size=8
+    ),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_a_cart_loses_as_many_units_as_are_believed_to_lie_on_the_floor(
+    picks: list[tuple[str, str, float]], share: float, probability: float
+) -> None:
+    carts = Carts()
+    for who, product, sure in picks:
+        carts.add(ShelfEvent(1.0, "pick", product, 1, who, candidates={who: sure}))
+
+    def units() -> float:
+        beliefs = [carts.posterior(who, product) for who in "ab" for product in ("cola", "tea")]
+        assert all(b.sum() == pytest.approx(1) and (b >= -1e-12).all() for b in beliefs)
+        return float(sum(np.arange(len(b)) @ b for b in beliefs))
+
+    before = units()
+    said = carts.leave(left({"a": share, "b": 1 - share}, probability))
+    assert before - probability - 1e-9 <= units() <= before + 1e-9
+    assert all(-1e-9 <= right <= 1 + 1e-9 for right in said.right.values())
