@@ -14,26 +14,47 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from checkout.cart import receipts
 from checkout.evaluation.events import EventMetric, judge_events
 from checkout.evaluation.receipts import ReceiptMetric
+from checkout.events import LeftOnFloor
 from checkout.fusion import FusionSettings
-from checkout.pipeline import Watched, fuse, watch, weigh
+from checkout.pipeline import Perceived, Watched, fuse, watch, weigh
 from checkout.recording import Recording
+from checkout.review import ReviewPolicy
 from checkout.weight.steps import StepResult
 
-BOTH = ("vision", "plates")
-WAYS: dict[str, tuple[tuple[str, ...], FusionSettings]] = {
-    "vision alone": (("vision",), FusionSettings()),
-    "plates alone": (("plates",), FusionSettings()),
-    "both": (BOTH, FusionSettings()),
-    "both, misplaced and own weights forgotten": (BOTH, FusionSettings(follow_units=False)),
-    "both, greedy": (BOTH, FusionSettings(joint=False)),
-    "both, no swaps expected": (BOTH, FusionSettings(swap=1e-6)),
-    "both, two hands at one time": (BOTH, FusionSettings(one_hand=1.0)),
-    "both, no overlapping steps": (BOTH, FusionSettings(overlap_s=0.0)),
+
+class Manner(NamedTuple):
+    """How receipts are made.
+
+    Attributes:
+        truth: from the true shelf events, not from perceived ones: the most that perceiving them could give.
+        floor: what is left on the floor leaves its cart.
+    """
+
+    sensors: tuple[str, ...] = ("vision", "plates")
+    settings: FusionSettings = FusionSettings()
+    truth: bool = False
+    floor: bool = True
+
+
+WAYS: dict[str, Manner] = {
+    "vision alone": Manner(("vision",)),
+    "plates alone": Manner(("plates",)),
+    "both": Manner(),
+    "both, misplaced and own weights forgotten": Manner(settings=FusionSettings(follow_units=False)),
+    "both, greedy": Manner(settings=FusionSettings(joint=False)),
+    "both, no swaps expected": Manner(settings=FusionSettings(swap=1e-6)),
+    "both, two hands at one time": Manner(settings=FusionSettings(one_hand=1.0)),
+    "both, no overlapping steps": Manner(settings=FusionSettings(overlap_s=0.0)),
+    "both, floor not watched": Manner(floor=False),
+    "true events": Manner(truth=True),
+    "true events, floor not watched": Manner(truth=True, floor=False),
 }
 WINNER: Mapping[str, str] = {
     "swap": "0.50-0.67 (same-weight products swapped)",
@@ -60,8 +81,10 @@ class Way:
         self, recording: Recording, watched: Watched | None, weighed: StepResult | None, name: str
     ) -> None:
         """Fuse one recording in the way of this name."""
-        sensors, settings = WAYS[name]
-        vision, plates = "vision" in sensors, "plates" in sensors
+        sensors, settings, true, floor = WAYS[name]
+        vision, plates, truth = "vision" in sensors, "plates" in sensors, recording.truth
+        if watched is not None and not floor:
+            watched = replace(watched, sight=replace(watched.sight, left=()))
         started = time.process_time()
         seen = fuse(
             recording,
@@ -71,8 +94,9 @@ class Way:
             settings=settings,
         )
         self.seconds += time.process_time() - started
+        if true:
+            seen = _from_truth(recording, seen.left)
         self.found += len(seen.events)
-        truth = recording.truth
         self.events.update(truth.events, seen.events)
         self.receipts.update(truth.receipts, seen.receipts)
         for item in judge_events(truth.events, seen.events):
@@ -84,15 +108,23 @@ class Way:
 
     def row(self) -> dict[str, float]:
         f1 = {e.kind: e.f1 for e in self.events.compute() if e.tolerance_s == 0.5}
-        receipts = self.receipts.compute()
+        scores = self.receipts.compute()
         return {
             "event F1": f1["event"],
             "with quantity, shopper": f1["event, quantity and shopper"],
-            "unit F1": receipts.unit_f1,
-            "association": receipts.association_accuracy or 0.0,
-            "receipts right": receipts.fully_right,
+            "unit F1": scores.unit_f1,
+            "association": scores.association_accuracy or 0.0,
+            "receipts right": scores.fully_right,
             "ms an event": 1000 * self.seconds / max(1, self.found),
         }
+
+
+def _from_truth(recording: Recording, left: Sequence[LeftOnFloor]) -> Perceived:
+    """What would be made of a recording whose shelf events were all perceived as they were."""
+    truth = recording.truth
+    staff = {entry.shopper for entry in recording.entries if entry.role == "staff"}
+    made = receipts(truth.shoppers, truth.events, ReviewPolicy(), staff=staff, left=left)
+    return Perceived(recording.id, truth.events, made, left=tuple(left))
 
 
 def watched_once(recording: Recording, keep: Path | None) -> Watched:

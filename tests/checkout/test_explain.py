@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from checkout.cli import app
 from checkout.contact_sheet import PlateTrace
 from checkout.errors import InputError
-from checkout.events import Receipt, ReceiptLine
+from checkout.events import LeftOnFloor, Receipt, ReceiptLine
 from checkout.explain import explained_changes, explanation_lines, sparkline, write_explanation
 from checkout.formats.receipts import write_competition_receipts, write_receipts_csv
 from checkout.pipeline import Perceived, perceive
@@ -42,6 +42,23 @@ def test_a_reviewed_sale_says_which_event_sent_it(weighed: Recording, seen: Perc
     text = "\n".join(explanation_lines(explained_changes(weighed, seen)))
     assert "to review, for shopper" in text
     assert "may have made the" in text
+
+
+def test_what_was_left_on_the_floor_is_told_and_exported(weighed: Recording, tmp_path: Path) -> None:
+    left = LeftOnFloor(3.0, 5.25, (0.4, -0.35), {"s2": 0.25, "s1": 0.75}, 0.9)
+    said = "left on the floor between 3.0 and 5.2 s at (0.40, -0.35) m, sure to 0.90, by: s1 0.75, s2 0.25"
+    assert explanation_lines([], [left]) == [said]
+    told = Perceived("rec", (), (), left=(left,))
+    write_explanation(tmp_path / "why.html", weighed, told)
+    assert said in (tmp_path / "why.html").read_text(encoding="utf-8")
+    (row,) = told.to_dict()["left_on_floor"]
+    assert row == {
+        "t_start_s": 3.0,
+        "t_end_s": 5.25,
+        "at_m": [0.4, -0.35],
+        "shopper": {"s2": 0.25, "s1": 0.75},
+        "probability": 0.9,
+    }
 
 
 def test_the_sparkline_falls_with_the_load() -> None:

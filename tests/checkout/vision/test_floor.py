@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from checkout.catalog import Facing, Planogram
+from checkout.catalog import Catalog, Facing, Planogram, Product
 from checkout.events import LeftOnFloor
+from checkout.recording import Entry, Recording
 from checkout.render.scene import View
 from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.floor import FloorWatch
+from checkout.vision.video import VideoWriter
+from checkout.vision.watch import watch_recording
 
 ABOVE = View((0.0, -0.9, 2.7), (0.0, -0.5, 0.0), 62.0).calibration("cam0", "cam0.mp4", 10)
 ASIDE = View((1.2, -1.5, 2.3), (0.0, -0.6, 0.0), 55.0).calibration("cam1", "cam1.mp4", 10)
@@ -162,6 +166,31 @@ def test_memory_is_bounded() -> None:
         watch.update("cam0", float(t_s), image, people(), {"p1": STOOD})
     (floor,) = watch._floors.values()
     assert len(floor._seen) == len(watch._stood) < 460
+
+
+class Blind:
+    """A detector that finds nothing."""
+
+    name, sees, shipped = "blind", CLASSES, False
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        return [Detections.empty() for _ in images]
+
+
+def test_watching_a_recording_tells_what_was_left(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "cam0.mp4", 640, 360, 10.0, crf=10) as writer:
+        for t_s in np.arange(0, 9, 0.1):
+            image = floor_picture()
+            item_from(4.0)(image, float(t_s), ABOVE)
+            writer.write(image)
+    Catalog([Product("can", 350, 2, 1)]).save(tmp_path / "catalog.csv")
+    PLANOGRAM.save(tmp_path / "planogram.yaml")
+    entries = (Entry("anna", 0.5, STOOD, "p1"),)
+    Recording(tmp_path, "rec", (ABOVE,), None, entries, "made", "CC0-1.0", None).save_header()
+    (found,) = watch_recording(Recording.open(tmp_path), Blind()).left  # type: ignore[arg-type]
+    assert found.at_m == pytest.approx(ITEM, abs=0.06)
+    assert found.t_start_s <= 4.0 <= found.t_end_s + 0.05
+    assert found.shopper == {"anna": 1.0}
 
 
 def test_without_a_floor_in_sight_nothing_is_found() -> None:
