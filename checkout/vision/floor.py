@@ -121,19 +121,21 @@ class _Floor:
         shown = self._floor & ~self._hidden(found)
         alike = shown & (self._looks > 0) & (_apart(seen, self._lately) < ALIKE_GREY_LEVELS)
         other = shown & ~alike
-        self._looks[alike] += 1
-        self._looks[other] = 1
-        self._lately[shown] = seen[shown]
+        self._looks += alike
+        np.putmask(self._looks, other, 1)
+        cv2.copyTo(seen, shown.view(np.uint8), self._lately)
         stable = shown & (self._looks >= STABLE_LOOKS)
         new = stable & ~self._known
-        self._bare[new], self._known[new] = seen[new], True
+        cv2.copyTo(seen, new.view(np.uint8), self._bare)
+        self._known |= new
         apart = _apart(seen, self._bare)
         # The light changes slowly; nobody puts anything down so slowly.
         follows = stable & (apart < ALIKE_GREY_LEVELS)
-        self._bare[follows] = seen[follows]
-        as_it_was = (apart < CHANGED_GREY_LEVELS) | _shaded(seen, self._bare)
-        self._changed[shown & self._known & as_it_was] = False
-        self._changed[stable & self._known & ~as_it_was] = True
+        cv2.copyTo(seen, follows.view(np.uint8), self._bare)
+        asked = shown & self._known
+        as_it_was = _as_it_was(seen, self._bare, asked)
+        self._changed &= ~(asked & as_it_was)
+        self._changed |= stable & self._known & ~as_it_was
 
     def spots(self) -> list[Spot]:
         """What is new on the floor and still there."""
@@ -141,9 +143,7 @@ class _Floor:
 
         if not self._floor.size:
             return []
-        as_it_was = (_apart(self._lately, self._bare) < CHANGED_GREY_LEVELS) | _shaded(
-            self._lately, self._bare
-        )
+        as_it_was = _as_it_was(self._lately, self._bare, self._known)
         around = np.ones((2 * RING_PX + 1, 2 * RING_PX + 1), np.uint8)
         count, of_pixel, stats, _ = cv2.connectedComponentsWithStats(self._changed.astype(np.uint8))
         found = []
@@ -152,7 +152,7 @@ class _Floor:
                 continue
             inside = of_pixel == number
             ring = (cv2.dilate(inside.astype(np.uint8), around) > 0) & ~inside & self._floor
-            if not ring.any() or (as_it_was & self._known)[ring].mean() < RING_SHARE:
+            if not ring.any() or as_it_was[ring].mean() < RING_SHARE:
                 continue
             # What was there at first may have been what is gone now: then the place now looks like what is around it.
             if _contrast(self._lately, inside, ring) < _contrast(self._bare, inside, ring):
@@ -290,11 +290,14 @@ def _contrast(seen: np.ndarray, inside: np.ndarray, ring: np.ndarray) -> float:
     return float(np.abs(apart).max())
 
 
-def _shaded(seen: np.ndarray, bare: np.ndarray) -> np.ndarray:
-    """Whether each pixel of a picture may be the bare floor in shadow, bool [height, width]."""
-    left = (seen.astype(np.float32) + 1) / (bare.astype(np.float32) + 1)
-    most, least = left.max(axis=2), left.min(axis=2)
-    return np.asarray((most < 1) & (least > DARKEST_SHADE) & (most - least < SHADE_SPREAD))
+def _as_it_was(seen: np.ndarray, bare: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Which of the pixels asked for show the bare floor, maybe in shadow, bool [height, width]."""
+    alike = asked & (_apart(seen, bare) < CHANGED_GREY_LEVELS)
+    other = asked & ~alike
+    left = (seen[other].astype(np.float32) + 1) / (bare[other].astype(np.float32) + 1)
+    most, least = left.max(axis=1), left.min(axis=1)
+    alike[other] = (most < 1) & (least > DARKEST_SHADE) & (most - least < SHADE_SPREAD)
+    return alike
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
