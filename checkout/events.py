@@ -77,7 +77,7 @@ class LeftOnFloor:
     Attributes:
         t_start_s, t_end_s: between when it was left there, seconds.
         at_m: where, floor (x, y), metres.
-        shopper: probability of each shopper that they left it; sums to one.
+        shopper: probability of each shopper that they left it; empty when nobody was known to be there.
         probability: that it is something of the shop.
     """
 
