@@ -110,7 +110,7 @@ class Replay:
         }
         self.frame: tuple[str, int] = ("", 0)
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
         return [self._found.get(self.frame, Detections.empty()) for _ in images]
 
 

@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from checkout.evaluation.detections import FRAMES_APART, DetectionMetric
+from checkout.evaluation.detections import FRAMES_APART, SCORED_FROM, DetectionMetric
 from checkout.render.frames import render_training_frames
 from checkout.vision.detector import CLASSES, Detector
 from checkout.vision.training_data import Boxed, read_yolo
-
-SCORED_FROM = 0.001
-"""Published: as Ultralytics scores mAP."""
 
 
 def table(labels: np.ndarray, boxes: np.ndarray, frame: int, score: str, values: np.ndarray) -> pd.DataFrame:

@@ -23,13 +23,11 @@ import numpy as np
 import pandas as pd
 
 from checkout.errors import InputError
-from checkout.evaluation.detections import FRAMES_APART, DetectionMetric, DetectionScore
+from checkout.evaluation.detections import FRAMES_APART, SCORED_FROM, DetectionMetric, DetectionScore
 from checkout.vision.detector import CLASSES, COCO_GOODS, IMAGE_SIZE, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.second_look import SecondLook, refined
 from checkout.vision.training_data import HAND, Boxed, load_real, voc_pictures
 
-SCORED_FROM = 0.001
-"""Published: as Ultralytics and YOLOX score mAP. From `LOWEST_CONFIDENCE` on, YOLOX-nano would lose 0.17 (measured)."""
 YOLOX_SIDE_PX = 416
 YOLOX_STRIDES = (8, 16, 32)
 YOLOX_GREY = 114

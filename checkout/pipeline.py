@@ -151,6 +151,7 @@ def watch(
     steps: Sequence[WeightStep] = (),
     every_frame: bool = False,
     keep_detections: bool = True,
+    keep_from: float | None = None,
     progress: Progress | None = None,
 ) -> Watched:
     """Let the detector look at all cameras of a recording: the costly part of `perceive`.
@@ -158,18 +159,20 @@ def watch(
     Args:
         steps: of the plates; a camera that sees a plate looks when it steps.
         every_frame, keep_detections: as in `perceive`.
+        keep_from: score from which detections are kept; None for the least that anything is made of.
 
     Raises:
         InputError: a video or the weights cannot be used.
     """
-    from checkout.vision.detector import Detector
+    from checkout.vision.detector import LOWEST_CONFIDENCE, Detector
     from checkout.vision.watch import watch_recording
 
     model = Detector(detector, class_map=class_map)
     blind = [f"{model.name} does not see a {k}" for k in ("hand", "item", "person") if k not in model.sees]
     sight = watch_recording(
-        recording, model, progress, steps=steps, every_frame=every_frame, keep=keep_detections
-    )
+        recording, model, progress, steps=steps, every_frame=every_frame, keep=keep_detections,
+        keep_from=LOWEST_CONFIDENCE if keep_from is None else keep_from,
+    )  # fmt: skip
     return Watched(sight, model.name, (*blind, *sight.warnings))
 
 
@@ -429,22 +432,26 @@ def perceive_video(
     annotate: Path | None = None,
     force: bool = False,
     every_frame: bool = False,
+    keep_from: float | None = None,
 ) -> Perceived:
     """What the detector makes of a plain video, without planogram, catalogue or plates.
 
     Places are found where items stand; an item is called after its place, and one unknown
-    shopper is charged. What is lacking is said in the warnings.
+    shopper is charged. What is lacking is said in the warnings. `keep_from` is that of `watch`.
 
     Raises:
         InputError: the video or the weights cannot be used.
     """
-    from checkout.vision.detector import Detector
+    from checkout.vision.detector import LOWEST_CONFIDENCE, Detector
     from checkout.vision.video import probe
     from checkout.vision.watch import watch_video
 
     info = probe(video)
     model = Detector(detector, class_map=class_map)
-    sight, places = watch_video(video, model, progress, every_frame=every_frame)
+    sight, places = watch_video(
+        video, model, progress, every_frame=every_frame,
+        keep_from=LOWEST_CONFIDENCE if keep_from is None else keep_from,
+    )  # fmt: skip
     warnings = [
         "no planogram and no catalogue: an item is called after the place where it stood",
         "no plates: quantities are not weighed, every event counts one unit",

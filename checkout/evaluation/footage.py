@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from checkout.errors import InputError, nearest
-from checkout.evaluation.detections import DetectionMetric, DetectionScore
+from checkout.evaluation.detections import SCORED_FROM, DetectionMetric, DetectionScore
 from checkout.evaluation.events import TOLERANCES_S, f_score, hits
 from checkout.evaluation.temporal import TemporalMetric, TemporalScore
 from checkout.events import ShelfEvent
@@ -243,8 +243,9 @@ def evaluate_video(
         InputError: the video or the weights cannot be used.
     """
     seen = perceive_video(
-        video, detector=detector, class_map=class_map, every_frame=every_frame, progress=progress
-    )
+        video, detector=detector, class_map=class_map, every_frame=every_frame, keep_from=SCORED_FROM,
+        progress=progress,
+    )  # fmt: skip
     regions = {place.facing: place.region for place in seen.regions}
     at = {name: _position_of(region, truth.positions) for name, region in regions.items()}
     perceived = tuple(replace(e, facing=at.get(e.facing, "") or e.facing) for e in seen.events)

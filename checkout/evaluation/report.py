@@ -24,7 +24,7 @@ from checkout.evaluation.confusions import (
     product_confusions,
 )
 from checkout.evaluation.curves import EventCurve, EventCurveMetric
-from checkout.evaluation.detections import DetectionMetric, DetectionScore
+from checkout.evaluation.detections import SCORED_FROM, DetectionMetric, DetectionScore
 from checkout.evaluation.events import EventMetric, EventScore, judge_events, judged_table
 from checkout.evaluation.floor import LeftMetric, LeftScore
 from checkout.evaluation.identities import IdentityMetric, IdentityScore, NamingScore
@@ -227,7 +227,7 @@ class _Senses:
         steps = () if self._blind or not self.recording.has_plates else self.weighed.steps
         return watch(
             self.recording, detector=self._detector, class_map=self._class_map, steps=steps,
-            every_frame=self._every_frame, progress=self._progress,
+            every_frame=self._every_frame, keep_from=SCORED_FROM, progress=self._progress,
         )  # fmt: skip
 
     @cached_property

@@ -74,6 +74,10 @@ class Detections:
     def of(self, name: str, *, at_least: float = 0.0) -> Detections:
         """Only the detections of one class, with at least this score."""
         keep = (self.label == CLASSES.index(name)) & (self.confidence >= at_least)
+        return self.where(keep)
+
+    def where(self, keep: np.ndarray) -> Detections:
+        """Only some of the detections, bool [n]."""
         return Detections(self.boxes_xyxy[keep], self.confidence[keep], self.label[keep])
 
     @classmethod
@@ -157,7 +161,10 @@ class Detector:
 
 
 def merged(found: Detections) -> Detections:
-    """One box for each thing: overlapping boxes of a class (`ONE_THING_IOU`) become their mean, weighted by score."""
+    """One box for each thing: overlapping boxes of a class (`ONE_THING_IOU`) become their mean, weighted by score.
+
+    Boxes under `LOWEST_CONFIDENCE` move none of the others, so that asking for them as well changes nothing else.
+    """
     order = np.lexsort((-found.confidence, found.label))
     boxes, score, label = found.boxes_xyxy[order], found.confidence[order], found.label[order]
     if not len(order):
@@ -172,7 +179,10 @@ def merged(found: Detections) -> Detections:
             continue
         group = same[index] & ~taken
         taken |= group
-        means[index] = score[group] @ boxes[group] / score[group].sum()
+        if score[index] >= LOWEST_CONFIDENCE:
+            group &= score >= LOWEST_CONFIDENCE
+        if group.sum() > 1:
+            means[index] = score[group] @ boxes[group] / score[group].sum()
     return Detections(means[kept].astype(np.float32), score[kept], label[kept])
 
 

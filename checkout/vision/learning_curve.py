@@ -455,14 +455,14 @@ def _evaluated(
     point: CurvePoint, weights: Path, recordings: Sequence[Recording], tell: Progress
 ) -> CurvePoint:
     """The point with what its weights get wrong in the recordings, with each set of sensors."""
-    from checkout.evaluation.detections import DetectionMetric
+    from checkout.evaluation.detections import SCORED_FROM, DetectionMetric
     from checkout.pipeline import fuse, watch, weigh
 
     detections = DetectionMetric()
     counts: dict[str, dict[str, dict[str, Count]]] = {s: {e: {} for e in ERRORS} for s in SENSOR_SETS}
     for recording in recordings:
         # Watched once, without the plates, so that vision alone is not told by them where to look.
-        watched = watch(recording, detector=weights, progress=tell)
+        watched = watch(recording, detector=weights, keep_from=SCORED_FROM, progress=tell)
         weighed = weigh(recording, tell) if recording.has_plates else None
         for sensors, asked in SENSOR_SETS.items():
             seen = fuse(recording, watched, weighed if "plates" in asked else None, sensors=asked)

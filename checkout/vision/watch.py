@@ -20,7 +20,7 @@ import pandas as pd
 from checkout.events import LeftOnFloor, ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
-from checkout.vision.detector import CLASSES, Detections, Detector
+from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.floor import FloorWatch
 from checkout.vision.hand_depth import Depth, ShelfFaces
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
@@ -141,11 +141,13 @@ class DetectionLog:
         self._boxes: list[np.ndarray] = []
         self._label: list[np.ndarray] = []
 
-    def looked(self, found: Detections) -> None:
+    def looked(self, found: Sequence[Detections]) -> None:
         """The network saw a frame; its boxes hold for the frames from here on."""
-        self._count.append(len(found))
-        self._boxes.append(np.column_stack([found.confidence, found.boxes_xyxy]).astype(np.float32))
-        self._label.append(found.label.astype(np.uint8))
+        self._count.append(sum(map(len, found)))
+        self._boxes.append(
+            np.concatenate([np.column_stack([f.confidence, f.boxes_xyxy]) for f in found]).astype(np.float32)
+        )
+        self._label.append(np.concatenate([f.label for f in found]).astype(np.uint8))
 
     def frame(self, index: int, t_s: float) -> None:
         """Another frame was read."""
@@ -184,6 +186,7 @@ class CameraWatch:
         attention: what is worth looking at; by default what moves anywhere in the picture.
         second: looks at hands again; without it an item box at a hand says whether it holds something.
         keep: whether to remember every frame's detections.
+        keep_from: those of this score on; weaker than `LOWEST_CONFIDENCE`, they are remembered and nothing else.
     """
 
     def __init__(
@@ -194,7 +197,9 @@ class CameraWatch:
         *,
         second: SecondLook | None = None,
         keep: bool = True,
+        keep_from: float = LOWEST_CONFIDENCE,
     ) -> None:
+        self._keep_from = min(keep_from, LOWEST_CONFIDENCE) if keep else LOWEST_CONFIDENCE
         self.camera, self.attention = camera, attention or Attention()
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
         self._second, self._full = second, np.zeros(0)
@@ -211,14 +216,18 @@ class CameraWatch:
         looks, counts = self.attention.judge(t_s, image, hands=hands)
         self.looked = looks
         if looks:
-            self._found = shown = self._detector.detect([image])[0]
+            every = self._detector.detect([image], at_least=self._keep_from)[0]
+            surely = every.confidence >= LOWEST_CONFIDENCE
+            self._found, weak = every.where(surely), every.where(~surely)
+            kept = [self._found, weak]
             if self._second is not None:
                 again = self._second.hands(image, self._found.of("hand").boxes_xyxy)
                 self._full = again.holding
                 if self._log is not None and self._detector.shipped:
-                    shown = refined(self._found, again)
+                    weakly = self._second.hands(image, weak.of("hand").boxes_xyxy)
+                    kept = [refined(self._found, again), refined(weak, weakly)]
             if self._log is not None:
-                self._log.looked(shown)
+                self._log.looked(kept)
             self.network_frames += 1
         if self._log is not None:
             self._log.frame(index, t_s)
@@ -261,6 +270,7 @@ def watch_recording(
     steps: Sequence[WeightStep] = (),
     every_frame: bool = False,
     keep: bool = True,
+    keep_from: float = LOWEST_CONFIDENCE,
 ) -> Sight:
     """Watch all calibrated cameras of a recording together.
 
@@ -268,6 +278,7 @@ def watch_recording(
         steps: of the plates, when they are known already: the cameras that see a plate look when it steps.
         every_frame: let the network see every frame, whether or not anything moves.
         keep: remember all detections, sightings and places, not only what the events need.
+        keep_from: detections of this score on are remembered; what is made of them needs `LOWEST_CONFIDENCE`.
     """
     cameras = [c for c in recording.cameras if c.calibrated]
     warnings = [
@@ -284,7 +295,9 @@ def watch_recording(
     for camera in cameras:
         margins = [(start - STEP_MARGIN_S, end + STEP_MARGIN_S) for start, end in busy[camera.camera]]
         attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
-        watches[camera.camera] = CameraWatch(camera, detector, attention, second=second, keep=keep)
+        watches[camera.camera] = CameraWatch(
+            camera, detector, attention, second=second, keep=keep, keep_from=keep_from
+        )
     hands, finder = HandTracker(cameras), ReachFinder(recording.planogram)
     memories = {c.camera: PictureMemory(c) for c in cameras}
     looks = {
@@ -505,12 +518,17 @@ def _named_place(row: Place, shoppers: ShopperTracker) -> Place:
 
 
 def watch_video(
-    video: Path, detector: Detector, progress: Progress | None = None, *, every_frame: bool = False
+    video: Path,
+    detector: Detector,
+    progress: Progress | None = None,
+    *,
+    every_frame: bool = False,
+    keep_from: float = LOWEST_CONFIDENCE,
 ) -> tuple[Sight, dict[str, Region]]:
-    """Watch a plain video in one pass; also returns the places that were found in it."""
+    """Watch a plain video in one pass; also returns the places that were found in it. `keep_from` as above."""
     info = probe(video)
     camera = Camera("cam0", video.name, info.fps, info.width, info.height)
-    watch = CameraWatch(camera, detector, Attention(every_frame=every_frame))
+    watch = CameraWatch(camera, detector, Attention(every_frame=every_frame), keep_from=keep_from)
     plain = PlainVideo(camera.camera, info.width, info.height)
     sightings: list[HandSighting] = []
     count = 0

@@ -14,6 +14,7 @@ from checkout.vision.detector import (
     CLASSES,
     EXPORT_SIZE,
     LIBRARIES,
+    LOWEST_CONFIDENCE,
     SHIPPED,
     SHIPPED_NAME,
     Detections,
@@ -45,6 +46,21 @@ def test_overlapping_boxes_of_a_class_become_their_weighted_mean() -> None:
     assert hands.confidence.tolist() == pytest.approx([0.6, 0.4])
     assert hands.boxes_xyxy[0].tolist() == pytest.approx([7, 0, 27, 20])
     assert found.of("item").boxes_xyxy.tolist() == [[6, 0, 26, 20]]
+
+
+def test_asking_for_weak_boxes_moves_none_of_the_others() -> None:
+    rng = np.random.default_rng(3)
+    low = rng.uniform(0, 60, (200, 2))
+    every = Detections(
+        np.hstack([low, low + rng.uniform(10, 40, (200, 2))]).astype(np.float32),
+        rng.uniform(0.001, 0.4, 200).astype(np.float32),
+        rng.integers(0, 3, 200),
+    )
+    both, strong = merged(every), merged(every.where(every.confidence >= LOWEST_CONFIDENCE))
+    of_both = both.where(both.confidence >= LOWEST_CONFIDENCE)
+    assert 0 < len(strong) < len(both)
+    assert np.array_equal(of_both.boxes_xyxy, strong.boxes_xyxy)
+    assert np.array_equal(of_both.confidence, strong.confidence)
 
 
 def test_things_side_by_side_stay_two() -> None:

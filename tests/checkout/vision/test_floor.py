@@ -173,7 +173,7 @@ class Blind:
 
     name, sees, shipped = "blind", CLASSES, False
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
         return [Detections.empty() for _ in images]
 
 

@@ -49,7 +49,7 @@ class Blind:
     def __init__(self) -> None:
         self.asked = 0
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
         self.asked += len(images)
         return [Detections.empty() for _ in images]
 
@@ -129,6 +129,27 @@ def test_detections_are_kept_only_when_asked_for(tmp_path: Path) -> None:
     assert watch_recording(made, Blind(), keep=False).detections is None  # type: ignore[arg-type]
 
 
+def test_weak_detections_are_remembered_and_nothing_else() -> None:
+    class Seeing(Blind):
+        def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.1) -> list[Detections]:
+            every = detections(("hand", 0.8, 10.0), ("hand", 0.02, 40.0))
+            return [every.where(every.confidence >= at_least) for _ in images]
+
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    camera = Camera("cam0", "cam0.mp4", FPS, *SIZE)
+    scores = {}
+    for keep_from in (0.1, 0.001):
+        watch = CameraWatch(camera, Seeing(), keep_from=keep_from)  # type: ignore[arg-type]
+        found = watch.look(0, 0.0, image)
+        assert found.confidence.tolist() == pytest.approx([0.8])
+        assert len(watch.seen(0.0, found)) == 1
+        table = watch.table(["cam0"])
+        assert table is not None
+        scores[keep_from] = table["confidence"].tolist()
+    assert scores[0.1] == pytest.approx([0.8])
+    assert scores[0.001] == pytest.approx([0.8, 0.02])
+
+
 class Shifted:
     """A second look that moves every hand's box by 5 pixels and takes all for hands that hold something."""
 
@@ -140,7 +161,7 @@ class Shifted:
 class Pointing(Blind):
     """A detector that finds one hand."""
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
         return [detections(("hand", 0.5, 3.0)) for _ in images]
 
 
@@ -194,7 +215,7 @@ def test_frames_the_network_did_not_see_have_the_boxes_of_the_one_before() -> No
         ]
     ):
         if found is not None:
-            log.looked(found)
+            log.looked([found])
         log.frame(index, index / 10)
     table = log.table("cam1", ["cam0", "cam1"])
     assert tuple(table.columns) == DETECTION_COLUMNS
