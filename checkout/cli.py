@@ -900,12 +900,13 @@ def print_evaluation(report: EvaluationReport) -> None:
     _print_matched(console, report)
     _print_identities(console, report)
     table = Table(title="calibration of the confidences", title_justify="left")
-    for name in ("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"):
+    for name in ("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "by chance", "Brier"):
         table.add_column(name, justify="left" if name in ("aspect", "among") else "right")
     for c in (*report.calibration, *report.calibration_by_crowd):
         table.add_row(
             c.aspect, c.condition or "all", str(c.events), f"{c.confidence:.3f}", f"{c.right:.3f}", f"{c.ece:.3f}",
-            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}", f"{c.brier:.3f}",
+            f"{c.ece_ci95[0]:.3f}-{c.ece_ci95[1]:.3f}", f"{c.ece_by_chance[0]:.3f}, {c.ece_by_chance[1]:.3f}",
+            f"{c.brier:.3f}",
         )  # fmt: skip
     console.print(table)
     outcomes = ", ".join(f"{count} {name}" for name, count in report.judged["outcome"].value_counts().items())

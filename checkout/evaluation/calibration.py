@@ -29,15 +29,18 @@ class Calibration:
     """One aspect's calibration.
 
     Attributes:
-        ece: expected calibration error over bins of equal mass (Naeini et al. 2015), with a bootstrap interval: over
-            recordings, because one exchange of identities makes many errors, or over events in a single recording.
-        confidence, right: their means; the confidence is the higher one where perception is too sure of itself.
+        ece: expected calibration error over bins of equal mass (Naeini et al. 2015; equal confidences in one), with a
+            bootstrap interval: over recordings, because one exchange of identities makes many errors, or over events
+            in a single recording.
+        ece_by_chance: the mean and the 95 % quantile of what confidences that are exactly right would show in as many
+            events, each by itself (consistency resampling, Broecker and Smith 2007): an ECE is never 0.
         reliability: one row a bin: confidence, right (share), count.
     """
 
     aspect: str
     ece: float
     ece_ci95: tuple[float, float]
+    ece_by_chance: tuple[float, float]
     brier: float
     events: int
     reliability: pd.DataFrame
@@ -87,11 +90,16 @@ def _calibration(aspect: str, rows: pd.DataFrame, bins: int, resamples: int, see
             drawn = rng.integers(len(p), size=len(p))
         spread.append(expected_calibration_error(p[drawn], y[drawn], bins))
     low, high = np.quantile(spread, [0.025, 0.975])
+    chance = [
+        expected_calibration_error(p, (rng.uniform(size=len(p)) < p).astype(float), bins)
+        for _ in range(resamples)
+    ]
     table = pd.DataFrame({"confidence": p, "right": y}).groupby(_bins(p, bins))
     return Calibration(
         aspect,
         expected_calibration_error(p, y, bins),
         (float(low), float(high)),
+        (float(np.mean(chance)), float(np.quantile(chance, 0.95))),
         float(np.mean((p - y) ** 2)),
         len(p),
         table.mean().assign(count=table.size()).reset_index(drop=True),
@@ -107,7 +115,10 @@ def perceived_rows(judged: pd.DataFrame, aspect: str) -> pd.DataFrame:
 
 
 def expected_calibration_error(p: np.ndarray, y: np.ndarray, bins: int = 10) -> float:
-    """Mean gap between confidence and share right, over bins of equal mass, weighted by their size."""
+    """Mean gap between confidence and share right, over bins of equal mass, weighted by their size.
+
+    Equal confidences are never parted, so bins are fewer and larger where many are equal.
+    """
     groups = _bins(p, bins)
     return float(
         sum(
@@ -118,8 +129,10 @@ def expected_calibration_error(p: np.ndarray, y: np.ndarray, bins: int = 10) -> 
 
 
 def _bins(p: np.ndarray, bins: int) -> np.ndarray:
-    rank = np.argsort(np.argsort(p, kind="stable"), kind="stable")
-    return np.asarray(rank * min(bins, len(p)) // len(p))
+    """The bin of each confidence; equal ones share one, so that no order of the events changes the error."""
+    _, which, count = np.unique(p, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - 0.5 * (count + 1)
+    return np.asarray(middle[which] * min(bins, len(p)) // len(p), int)
 
 
 def fit_confidence(judged: pd.DataFrame) -> ConfidenceMap:

@@ -274,6 +274,7 @@ def _calibration(report: EvaluationReport) -> str:
             str(c.events),
             *map(_share, (c.confidence, c.right, c.ece)),
             _interval(c.ece_ci95),
+            ", ".join(map(_share, c.ece_by_chance)),
             _share(c.brier),
         )
         for c in (*report.calibration, *report.calibration_by_crowd)
@@ -281,8 +282,11 @@ def _calibration(report: EvaluationReport) -> str:
     return _section(
         "Confidences",
         "A confidence of 0.9 should be right nine times in ten: points on the dashed line. Bins hold equally many "
-        "events; bars are 95 % intervals.",
-        _table(("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "Brier"), rows),
+        "events; bars are 95 % intervals. By chance: the ECE, on the average and in 19 of 20 cases at "
+        "most, of confidences that are exactly right, in as many events.",
+        _table(
+            ("aspect", "among", "events", "confidence", "right", "ECE", "95 %", "by chance", "Brier"), rows
+        ),
         _box(plots.reliability(report.calibration)),
     )
 

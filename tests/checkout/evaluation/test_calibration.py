@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from checkout.evaluation.calibration import (
+    _bins,
     calibration_by_crowd,
     calibration_of,
     expected_calibration_error,
@@ -33,11 +34,41 @@ def test_the_error_by_hand() -> None:
     )
 
 
+def test_equal_confidences_share_a_bin_in_any_order() -> None:
+    p = np.concatenate([np.full(8, 0.75), [0.1, 0.2]])
+    y = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 1], float)
+    by_hand = 0.1 * 0.1 + 0.1 * 0.8 + 0.8 * 0.0
+    rng = np.random.default_rng(4)
+    for order in [np.arange(10), *(rng.permutation(10) for _ in range(5))]:
+        assert expected_calibration_error(p[order], y[order]) == pytest.approx(by_hand)
+
+
+def test_distinct_confidences_fill_bins_of_equal_mass() -> None:
+    p = np.random.default_rng(5).permutation(np.linspace(0.1, 0.9, 60))
+    assert np.bincount(_bins(p, 10)).tolist() == [6] * 10
+    assert (_bins(np.sort(p), 7) == pd.qcut(np.sort(p), 7, labels=False)).mean() > 0.9
+
+
 def test_honest_confidences_have_a_small_error() -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(size=5000)
     found = calibration_of(table(p, rng.uniform(size=5000) < p), resamples=50)
     assert all(c.ece < 0.03 for c in found)
+
+
+def test_what_honest_confidences_would_show_by_chance() -> None:
+    rng = np.random.default_rng(2)
+    few, many = (0.5 + np.linspace(-1e-6, 1e-6, n) for n in (20, 2000))
+    honest = {
+        len(p): calibration_of(table(p, rng.uniform(size=len(p)) < p))[0].ece_by_chance for p in (few, many)
+    }
+    # Bins of two fair coins each: right in none, one or both of them, so 0.25 on the average.
+    assert honest[20][0] == pytest.approx(0.25, abs=0.01)
+    # Of 200: half-normal, with the mean 0.5 x sqrt(2 / (200 pi)).
+    assert honest[2000][0] == pytest.approx(0.0282, abs=0.002)
+    assert honest[20][1] > honest[20][0]
+    boasting = calibration_of(table(rng.uniform(0.88, 0.92, 2000), rng.uniform(size=2000) < 0.8))[0]
+    assert boasting.ece > 3 * boasting.ece_by_chance[1]
 
 
 def test_the_fitted_map_makes_boasting_honest() -> None:
