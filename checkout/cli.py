@@ -621,6 +621,9 @@ def evaluate_command(
         typer.Option(help="Write the only recording's video with what was perceived and the truth."),
     ] = None,
     every_frame: EveryFrameOption = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Recordings watched side by side, 1 GB each.")
+    ] = 2,
     to_json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -661,6 +664,7 @@ def evaluate_command(
         annotate,
         report_folder,
         every_frame=every_frame,
+        workers=workers,
         force=force,
     )
     if profile is not None:
@@ -689,6 +693,7 @@ def _evaluate_recordings(
     report_folder: Path | None,
     *,
     every_frame: bool,
+    workers: int,
     force: bool,
 ) -> list[EvaluationReport]:
     from checkout.evaluation.calibration import save_confidence
@@ -699,8 +704,8 @@ def _evaluate_recordings(
     with progress_bar() as tell:
         reports = evaluate_each(
             recordings, sensor_sets, detector=detector, class_map=class_map,
-            confidence=ConfidenceMap() if fit_confidence else None, every_frame=every_frame, progress=tell,
-            annotate=annotate, force=force,
+            confidence=ConfidenceMap() if fit_confidence else None, every_frame=every_frame, workers=workers,
+            progress=tell, annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
             write_page(report_folder, reports, command=command_line(), force=force, progress=tell)

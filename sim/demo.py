@@ -100,7 +100,7 @@ def run_demo(
         return tell
 
     with new_folder(out, force=force) as draft:
-        evaluation = evaluate(paths, progress=stage(0.0, 0.55))
+        evaluation = evaluate(paths, workers=workers, progress=stage(0.0, 0.55))
         profile = evaluation.profile()
         profile.save(draft / "profile.json")
         scenarios = {name: load_scenario(name) for name in SCENARIOS}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -140,6 +140,7 @@ def evaluate(
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
     every_frame: bool = False,
+    workers: int = 1,
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
@@ -147,7 +148,7 @@ def evaluate(
     """Perceive every recording and judge it by its truth; as `evaluate_each` with one set of sensors."""
     (report,) = evaluate_each(
         recordings, [sensors], detector=detector, class_map=class_map, policy=policy, confidence=confidence,
-        every_frame=every_frame, progress=progress, annotate=annotate, force=force,
+        every_frame=every_frame, workers=workers, progress=progress, annotate=annotate, force=force,
     )  # fmt: skip
     return report
 
@@ -161,6 +162,7 @@ def evaluate_each(
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
     every_frame: bool = False,
+    workers: int = 1,
     progress: Progress | None = None,
     annotate: Path | None = None,
     force: bool = False,
@@ -170,6 +172,7 @@ def evaluate_each(
     A recording that cannot be used is named in `failed` and left out.
 
     Args:
+        workers: processes that watch recordings side by side, about 1 GB each; 1 watches in this process.
         annotate: where to write the video of the only recording, with what was perceived by the first set and the
             truth.
 
@@ -177,66 +180,128 @@ def evaluate_each(
         InputError: with one of the sets, none of the recordings can be used.
     """
     judges = [_Judge(tuple(sensors)) for sensors in sensor_sets]
-    blind = any("vision" in judge.sensors and "plates" not in judge.sensors for judge in judges)
-    for index, path in enumerate(recordings):
-
-        def tell(what: str, share: float, index: int = index) -> None:
-            if progress:
-                progress(what, (index + share) / len(recordings))
-
-        try:
-            recording = Recording.open(path)
-            recording.require("truth")
-        except InputError as error:
-            for judge in judges:
-                judge.failed[str(path)] = str(error)
-            continue
-        senses = _Senses(recording, detector, class_map, tell, blind=blind, every_frame=every_frame)
+    for path, sensed in _sensed_each(
+        recordings, [judge.sensors for judge in judges], detector, class_map, every_frame, workers, progress
+    ):
         for judge in judges:
             try:
-                seen = judge.update(senses, policy, confidence)
+                seen = judge.update(sensed, policy, confidence)
             except InputError as error:
                 judge.failed[str(path)] = str(error)
                 continue
             if annotate is not None and judge is judges[0]:
+                assert not isinstance(sensed, InputError)
+                true = sensed.recording.truth.events
                 annotate_recording(
-                    annotate, recording, seen, true=recording.truth.events, force=force, progress=tell
+                    annotate, sensed.recording, seen, true=true, force=force, progress=progress
                 )
-        tell(f"judged {recording.id}", 1.0)
     return [judge.report() for judge in judges]
 
 
-class _Senses:
-    """What one recording's sensors say, found out when first asked for; `blind` cameras are not woken by plates."""
+@dataclass(frozen=True)
+class _Sensed:
+    """What one recording's sensors say; the fault of one that cannot be used, None of one that nobody asks for."""
 
-    def __init__(
-        self,
-        recording: Recording,
-        detector: str | Path | None,
-        class_map: Mapping[str, str] | None,
-        progress: Progress,
-        *,
-        blind: bool,
-        every_frame: bool,
-    ) -> None:
-        self.recording, self._blind, self._every_frame = recording, blind, every_frame
-        self._detector, self._class_map, self._progress = detector, class_map, progress
+    recording: Recording
+    watched: Watched | InputError | None
+    weighed: StepResult | InputError | None
+    grey_level: float
 
-    @cached_property
-    def watched(self) -> Watched:
-        steps = () if self._blind or not self.recording.has_plates else self.weighed.steps
-        return watch(
-            self.recording, detector=self._detector, class_map=self._class_map, steps=steps,
-            every_frame=self._every_frame, keep_from=SCORED_FROM, progress=self._progress,
-        )  # fmt: skip
 
-    @cached_property
-    def weighed(self) -> StepResult:
-        return weigh(self.recording, self._progress)
+def _sensed_each(
+    recordings: Sequence[Path],
+    sensor_sets: Sequence[tuple[str, ...]],
+    detector: str | Path | None,
+    class_map: Mapping[str, str] | None,
+    every_frame: bool,
+    workers: int,
+    progress: Progress | None,
+) -> Iterator[tuple[Path, _Sensed | InputError]]:
+    """What each recording's sensors say, in the order given; a recording that cannot be used is a fault.
 
-    @cached_property
-    def grey_level(self) -> float:
-        return grey_level(self.recording)
+    Raises:
+        InputError: a worker process was killed.
+    """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    def within(index: int) -> Progress | None:
+        return progress and (lambda what, share: progress(what, (index + share) / len(recordings)))
+
+    several = min(workers, len(recordings)) > 1
+    jobs = [
+        delayed(_sensed)(
+            path, sensor_sets, detector, class_map, every_frame, None if several else within(index)
+        )
+        for index, path in enumerate(recordings)
+    ]
+    if several:
+        if progress:
+            progress(f"watching {len(recordings)} recordings", 0.0)
+        found = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    else:
+        found = (function(*given, **named) for function, given, named in jobs)
+    try:
+        for index, (path, sensed) in enumerate(zip(recordings, found, strict=True)):
+            yield path, sensed
+            if progress:
+                progress(f"judged {path.name}", (index + 1) / len(recordings))
+    except TerminatedWorkerError:
+        raise InputError(
+            "--workers", "", f"one of {workers} processes was killed (memory ran out?)", "use fewer"
+        ) from None
+
+
+def _sensed(
+    path: Path,
+    sensor_sets: Sequence[tuple[str, ...]],
+    detector: str | Path | None,
+    class_map: Mapping[str, str] | None,
+    every_frame: bool,
+    progress: Progress | None,
+) -> _Sensed | InputError:
+    """What one recording's sensors say, as far as one of the sets asks; cameras are woken by plates if all sets do."""
+    try:
+        recording = Recording.open(path)
+        recording.require("truth")
+    except InputError as error:
+        return error
+    asked: set[str] = set()
+    for sensors in sensor_sets:
+        # A set of which none is there fails when it is judged.
+        with contextlib.suppress(InputError):
+            asked.update(usable_sensors(recording, sensors))
+    weighed: StepResult | InputError | None = None
+    if "plates" in asked:
+        try:
+            weighed = weigh(recording, progress)
+        except InputError as error:
+            weighed = error
+    watched: Watched | InputError | None = None
+    light = float("nan")
+    if "vision" in asked:
+        blind = any("vision" in sensors and "plates" not in sensors for sensors in sensor_sets)
+        steps = () if blind or weighed is None or isinstance(weighed, InputError) else weighed.steps
+        try:
+            watched = watch(
+                recording, detector=detector, class_map=class_map, steps=steps, every_frame=every_frame,
+                keep_from=SCORED_FROM, progress=progress,
+            )  # fmt: skip
+            light = grey_level(recording)
+        except InputError as error:
+            watched = error
+    return _Sensed(recording, watched, weighed, light)
+
+
+_Given = TypeVar("_Given")
+
+
+def _usable(given: _Given | InputError | None) -> _Given:
+    """What was given; raises the fault that it is."""
+    if isinstance(given, InputError):
+        raise given
+    assert given is not None
+    return given
 
 
 class _Judge:
@@ -254,17 +319,18 @@ class _Judge:
         self._warnings: dict[str, None] = {}
 
     def update(
-        self, senses: _Senses, policy: ReviewPolicy | None, confidence: ConfidenceMap | None
+        self, sensed: _Sensed | InputError, policy: ReviewPolicy | None, confidence: ConfidenceMap | None
     ) -> Perceived:
         """Judge one recording; raises `InputError` when it cannot be used."""
-        recording = senses.recording
+        sensed = _usable(sensed)
+        recording = sensed.recording
         usable, truth = usable_sensors(recording, self.sensors), recording.truth
-        watched = senses.watched if "vision" in usable else None
-        weighed = senses.weighed if "plates" in usable else None
+        watched = _usable(sensed.watched) if "vision" in usable else None
+        weighed = _usable(sensed.weighed) if "plates" in usable else None
         seen = fuse(recording, watched, weighed, sensors=self.sensors, policy=policy, confidence=confidence)
         light = float("nan")
         if watched is not None:
-            self._eye, light = watched.detector, senses.grey_level
+            self._eye, light = watched.detector, sensed.grey_level
             sight, detections = watched.sight, watched.sight.detections
             if (recording.path / "boxes.parquet").is_file() and detections is not None:
                 fps = {c.camera: c.fps for c in recording.cameras if c.calibrated}
