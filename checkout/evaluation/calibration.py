@@ -34,6 +34,7 @@ class Calibration:
             in a single recording.
         ece_by_chance: the mean and the 95 % quantile of what confidences that are exactly right would show in as many
             events, each by itself (consistency resampling, Broecker and Smith 2007): an ECE is never 0.
+        confidence, right: their means; the confidence is the higher one where perception is too sure of itself.
         reliability: one row a bin: confidence, right (share), count.
     """
 

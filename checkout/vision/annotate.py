@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from checkout.events import ShelfEvent
-from checkout.vision.detector import CLASSES
+from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE
 from checkout.vision.video import VideoWriter, frames_in_time_order, probe
 
 BANNER_S = 2.0
@@ -32,13 +32,15 @@ def write_annotated(
 
     Args:
         videos: camera id and file of each.
-        detections: columns camera, frame, label, confidence, x1, y1, x2, y2.
+        detections: columns camera, frame, label, confidence, x1, y1, x2, y2; drawn from `LOWEST_CONFIDENCE` on, because
+            of weaker ones, which are kept to be scored, nothing is made.
         true: what truly happened, drawn below what was perceived, in another colour.
     """
     infos = [probe(file) for _, file in videos]
     height = min(i.height for i in infos)
     widths = [round(i.width * height / i.height) for i in infos]
-    by_frame = dict(iter(detections.groupby(["camera", "frame"], sort=False)))
+    shown = detections[detections["confidence"] >= LOWEST_CONFIDENCE]
+    by_frame = dict(iter(shown.groupby(["camera", "frame"], sort=False)))
     latest: dict[str, np.ndarray] = {}
     total = infos[0].frames or 1
     written = 0
