@@ -26,6 +26,7 @@ class WeightStep:
         grams: signed change of the shelf's load; negative when something was taken.
         grams_sd: standard error of `grams`.
         plate_grams: signed change of each plate that took part, grams.
+        steepest_s: when the plate that changed most changed most at once; None where only start and end are known.
     """
 
     t_start_s: float
@@ -34,10 +35,11 @@ class WeightStep:
     grams: float
     grams_sd: float
     plate_grams: Mapping[str, float]
+    steepest_s: float | None = None
 
     @property
     def t_s(self) -> float:
-        return 0.5 * (self.t_start_s + self.t_end_s)
+        return 0.5 * (self.t_start_s + self.t_end_s) if self.steepest_s is None else self.steepest_s
 
 
 @dataclass(frozen=True)

@@ -522,6 +522,7 @@ class ShelfStepDetector:
             # A plate beside it that cannot be read may have carried as much again.
             variance += (0.5 * grams) ** 2
         start, end = self._ramp(blocks, change, at)
+        main = max(change.edges, key=lambda e: abs(e.grams))
         return WeightStep(
             start,
             end,
@@ -529,6 +530,7 @@ class ShelfStepDetector:
             grams,
             float(np.sqrt(variance)),
             {self._plates[p]: plates[p][0] for p in sorted(plates)},
+            float(np.clip(self._t[min(main.at, len(self._t) - 1)], start, end)),
         )
 
     def _ramp(self, blocks: _Blocks, change: _Change, at: int) -> tuple[float, float]:

@@ -64,6 +64,19 @@ def test_pick_and_put_back_are_mirror_images(
     assert found[0].grams == pytest.approx(sign * grams, abs=6.0 + 0.02 * grams)
 
 
+@pytest.mark.parametrize("at_s", [7.5, 8.0, 8.5])
+def test_a_pick_that_a_slow_slide_leads_to_is_when_the_item_was_lifted(at_s: float) -> None:
+    """A tenth of the change is done long before: the load slides for two seconds, then the item goes at once."""
+    signal = idle(14.0)
+    slide = np.clip((signal.index.to_numpy(float) - (at_s - 2.0)) / 2.0, 0, 1)
+    signal["g1.s1.p4"] -= 60.0 * slide
+    (found,) = detect_steps(inject_step(signal, {"g1.s1.p4": 1.0}, -250.0, at_s)).steps
+    assert found.grams == pytest.approx(-310.0, abs=10.0)
+    assert found.t_s == pytest.approx(at_s, abs=0.15)
+    assert found.t_start_s <= found.t_s <= found.t_end_s
+    assert found.t_end_s - found.t_start_s > 0.8
+
+
 def test_two_steps_on_the_same_plates_a_second_apart_are_two() -> None:
     plates = {"g1.s1.p2": 0.5, "g1.s1.p3": 0.5}
     signal = inject_step(inject_step(idle(12.0), plates, -350.0, 5.0), plates, -350.0, 6.0)
