@@ -31,7 +31,7 @@ class FusionSettings:
         nothing: probability that a step is no shelf event.
         nothing_scale_g: scale of such a step (Laplace).
         fragment: probability that a step is only a part of the next one.
-        overlap_s: steps of adjacent plates this close in time may disturb each other or be one.
+        overlap_s: steps of adjacent plates between which the load is held for less may disturb each other or be one.
         overlap_share: error of the level between two such steps, share of the lesser.
         elsewhere: floor of the shopper likelihood: the hand was not seen, or somebody else's was.
         hand_over: probability that a unit changed hands unseen between two events.

@@ -21,6 +21,8 @@ from checkout.fusion.evidence import Change, Part, Sensed
 from checkout.fusion.settings import FusionSettings
 
 MERGED_AT_MOST = 3
+LONGEST_STEP_S = 4.0
+"""Assumed: a step that is later than another by more than this does not belong to it, however long either took."""
 FRAGMENT_SCALE_G = 50.0
 """Assumed: a part of a step may be of any size up to this, or up to its own where that is more."""
 
@@ -151,12 +153,13 @@ class StorySearch:
         for i, first in enumerate(evidence):
             for j in range(i + 1, len(evidence)):
                 second = evidence[j]
-                if second.t_s - first.t_s > self._settings.overlap_s:
+                if second.t_s - first.t_s > LONGEST_STEP_S:
                     break
                 if (
                     isinstance(first, WeightStep)
                     and isinstance(second, WeightStep)
                     and _adjacent(first, second)
+                    and _between_s(first, second) < self._settings.overlap_s
                 ):
                     found[i] = j
                     break
@@ -221,7 +224,7 @@ class StorySearch:
         s = self._settings
         if not set(first.plate_grams) & set(second.plate_grams):
             return 0.0
-        nearness = max(0.0, 1 - (second.t_s - first.t_s) / s.overlap_s)
+        nearness = max(0.0, 1 - _between_s(first, second) / s.overlap_s)
         return s.overlap_share * 2 * nearness * min(abs(first.grams), abs(second.grams))
 
     def _options(self, story: Story, change: Change) -> list[_Option]:
@@ -362,6 +365,11 @@ def _reweighed(unit: Unit, change: Change) -> tuple[float, float]:
         return unit.mean_g, unit.variance
     gain = unit.variance / (unit.variance + change.variance)
     return unit.mean_g + gain * (abs(change.total_g) - unit.mean_g), unit.variance * (1 - gain)
+
+
+def _between_s(first: WeightStep, second: WeightStep) -> float:
+    """For how long the load was held between two steps, seconds: the time in which it can be read."""
+    return max(0.0, second.t_start_s - first.t_end_s)
 
 
 def _adjacent(first: WeightStep, second: WeightStep) -> bool:

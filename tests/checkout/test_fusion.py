@@ -190,6 +190,20 @@ def test_two_overlapping_grabs_are_explained_by_their_sum() -> None:
     assert [e.t_s for e in found] == pytest.approx([5.0, 5.6])
 
 
+def test_steps_overlap_by_how_long_the_load_was_held_between_them() -> None:
+    """A lean soon after a put-back leaves a moment to read the level in, however late the item is lifted."""
+
+    def pick(lean_s: float) -> ShelfEvent:
+        lifted = WeightStep(lean_s, 7.0, "g1.s1", -560.0, 1.0, {"g1.s1.p5": -280.0, "g1.s1.p6": -280.0}, 6.95)
+        *_, last = events(fusion(), step(-520.0, 3, 1.0), step(480.0, 3, 5.0), lifted)
+        assert (last.action, last.product, last.t_s) == ("pick", "water", 6.95)
+        return last
+
+    moment, longer, whole = (pick(lean_s) for lean_s in (5.3, 6.6, 6.9))
+    assert 0.9 < moment.action_confidence < longer.action_confidence
+    assert longer.action_confidence == pytest.approx(whole.action_confidence)
+
+
 def test_the_place_tells_same_weight_neighbours_apart() -> None:
     for index, name in ((1, "cola"), (2, "lemonade")):
         event = only(events(fusion(), step(-351.0, index)))
