@@ -329,7 +329,7 @@ def runs_command(
 def demo_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for the report, the profile and the scores.")],
     recordings: Annotated[
-        Path | None, typer.Option(help="Folder of recordings, all judged; else four of the shipped ones.")
+        Path | None, typer.Option(help="Folder of recordings, all judged; else two of the shipped ones.")
     ] = None,
     replications: ReplicationsOption = 10,
     seed: int = 1,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
+import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -228,10 +231,17 @@ def _sensed_each(
     def within(index: int) -> Progress | None:
         return progress and (lambda what, share: progress(what, (index + share) / len(recordings)))
 
-    several = min(workers, len(recordings)) > 1
+    workers = min(workers, len(recordings))
+    several = workers > 1
     jobs = [
         delayed(_sensed)(
-            path, sensor_sets, detector, class_map, every_frame, None if several else within(index)
+            path,
+            sensor_sets,
+            detector,
+            class_map,
+            every_frame,
+            None if several else within(index),
+            workers,
         )
         for index, path in enumerate(recordings)
     ]
@@ -259,8 +269,14 @@ def _sensed(
     class_map: Mapping[str, str] | None,
     every_frame: bool,
     progress: Progress | None,
+    workers: int = 1,
 ) -> _Sensed | InputError:
-    """What one recording's sensors say, as far as one of the sets asks; cameras are woken by plates if all sets do."""
+    """What one recording's sensors say, as far as one of the sets asks; cameras are woken by plates if all sets do.
+
+    Args:
+        workers: so many processes do this side by side.
+    """
+    _keep_to_own_cores(workers)
     try:
         recording = Recording.open(path)
         recording.require("truth")
@@ -291,6 +307,20 @@ def _sensed(
         except InputError as error:
             watched = error
     return _Sensed(recording, watched, weighed, light)
+
+
+def _keep_to_own_cores(workers: int) -> None:
+    """Keep one of several worker processes to its share of the cores, where the system can.
+
+    A network takes all cores that it may use, and two that take the same ones are slower than each on its own.
+    """
+    worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = range(os.cpu_count() or 1)
+    own = set(cores[int(worker[1]) % workers :: workers]) & os.sched_getaffinity(0)
+    if own:
+        os.sched_setaffinity(0, own)
 
 
 _Given = TypeVar("_Given")
