@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -315,12 +316,19 @@ def _keep_to_own_cores(workers: int) -> None:
     A network takes all cores that it may use, and two that take the same ones are slower than each on its own.
     """
     worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
-    if worker is None or not hasattr(os, "sched_setaffinity"):
-        return
-    cores = range(os.cpu_count() or 1)
-    own = set(cores[int(worker[1]) % workers :: workers]) & os.sched_getaffinity(0)
-    if own:
-        os.sched_setaffinity(0, own)
+    if worker is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, own_cores(_free_cores(), int(worker[1]), workers))
+
+
+def own_cores(free: Sequence[int], worker: int, workers: int) -> set[int]:
+    """The share that one of some numbered workers has of the free cores; all of them where they do not go round."""
+    return set(free[worker % workers :: workers]) or set(free)
+
+
+@cache
+def _free_cores() -> tuple[int, ...]:
+    """The cores that this process might use when it first asked, before it kept to some of them."""
+    return tuple(sorted(os.sched_getaffinity(0)))
 
 
 _Given = TypeVar("_Given")

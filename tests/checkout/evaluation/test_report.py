@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from checkout.errors import InputError
-from checkout.evaluation.report import _keep_to_own_cores, evaluate_each
+from checkout.evaluation.report import evaluate_each, own_cores
 from checkout.recording import Recording
 
 
@@ -47,22 +45,13 @@ def test_where_no_recording_can_be_used_the_fault_is_said(recordings: list[Path]
             evaluate_each(recordings[1:3], [["plates"]], workers=workers)
 
 
-def _cores(workers: int) -> frozenset[int]:
-    """The cores that a worker keeps to; it takes long enough for every worker to get a job."""
-    _keep_to_own_cores(workers)
-    time.sleep(1.0)
-    return frozenset(os.sched_getaffinity(0))
+@pytest.mark.parametrize(("free", "workers"), [((0, 1), 2), ((0, 2, 5, 7, 8), 2), (tuple(range(16)), 5)])
+@pytest.mark.parametrize("first", [1, 4])
+def test_workers_share_the_free_cores_among_them(free: tuple[int, ...], workers: int, first: int) -> None:
+    kept = [own_cores(free, first + i, workers) for i in range(workers)]
+    assert sorted(core for own in kept for core in own) == sorted(free)
+    assert max(map(len, kept)) - min(map(len, kept)) <= 1
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system keeps no process to some cores")
-def test_workers_keep_to_cores_of_their_own() -> None:
-    from joblib import Parallel, delayed
-
-    free = os.sched_getaffinity(0)
-    if len(free) < 2 or free != set(range(os.cpu_count() or 1)):
-        pytest.skip("too few cores are free")
-    kept = set(Parallel(n_jobs=2)(delayed(_cores)(2) for _ in range(2)))
-    assert len(kept) == 2
-    assert frozenset.union(*kept) == free
-    assert not frozenset.intersection(*kept)
-    assert os.sched_getaffinity(0) == free
+def test_a_worker_that_would_get_no_core_may_use_all() -> None:
+    assert [own_cores((3,), worker, 2) for worker in (1, 2)] == [{3}, {3}]
