@@ -500,10 +500,10 @@ def _shoppers(recording: Recording) -> tuple[str, ...]:
 
 def _nearness(recording: Recording, sight: Any) -> tuple[Nearness | None, str]:
     """Who was where, from the best source there is; and what to tell the user when there is none."""
-    if sight is not None and (sight.sightings or sight.places):
-        from checkout.vision.tracks import SightingsNearness
+    if sight is not None and (sight.moments or sight.places):
+        from checkout.vision.tracks import ReachesNearness
 
-        return SightingsNearness(recording.planogram, sight.sightings, sight.moments, sight.places), ""
+        return ReachesNearness(recording.planogram, sight.moments, sight.places), ""
     if recording.has_positions:
         from checkout.vision.tracks import PositionsNearness
 

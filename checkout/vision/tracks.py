@@ -7,7 +7,7 @@ ByteTrack; people over the floor (`people`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -20,8 +20,6 @@ from checkout.vision.detector import Detections
 
 HAND_SD_M = 0.12
 """Assumed: how far a hand that takes from a facing seems to be from that facing's space."""
-HAND_WEIGHT = 0.4
-"""Assumed: what a hand near a facing says, compared with one that reaches into it just then."""
 REACH_SD_S = 0.25
 """Assumed: how far the middle of a reach is from that of its weight step, as a standard deviation."""
 ARM_SIDES = ((0.9, 0.195), (0.1, -0.195))
@@ -126,15 +124,11 @@ class BoxTracker:
         return [(int(row[4]), int(row[7])) for row in tracked]
 
 
-class SightingsNearness:
-    """`fusion.Nearness` from hands in the room and their reaches, and, where none was seen, from who stood there."""
+class ReachesNearness:
+    """`fusion.Nearness` from reaches that were seen, and, where none was, from who stood there."""
 
     def __init__(
-        self,
-        planogram: Planogram,
-        sightings: Iterable[HandSighting],
-        moments: Sequence[ShelfMoment] = (),
-        places: Sequence[Place] = (),
+        self, planogram: Planogram, moments: Sequence[ShelfMoment] = (), places: Sequence[Place] = ()
     ) -> None:
         self._planogram = planogram
         self._places = sorted(places)
@@ -142,22 +136,16 @@ class SightingsNearness:
         self._place_times = np.array([p.t_s for p in self._places])
         self._moments = sorted(moments, key=lambda m: m.t_s)
         self._moment_times = np.array([m.t_s for m in self._moments])
-        known = sorted((s for s in sightings if s.at_m is not None and s.shopper), key=lambda s: s.t_s)
-        self._sightings = known
-        self._times = np.array([s.t_s for s in known])
-        self._at = np.array([s.at_m for s in known], float).reshape(-1, 3)
-        self._variance = np.array([HAND_SD_M**2 + s.sd_m**2 for s in known])
 
     def closeness(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
         """Whose a reach into the facing was that was seen then, or, as far as none was, who stood for one.
 
-        A probability of each shopper; where it is not known who stood where, how near the hands of each were.
+        A probability of each shopper; where it is not known who stood where, how surely each reached.
         """
         stood = self._standing(facing, t_start_s, t_end_s)
         reached = self._reaching(facing, 0.5 * (t_start_s + t_end_s))
         if not stood:
-            near = self._hands(facing, t_start_s, t_end_s)
-            return {who: max(near.get(who, 0.0), reached.get(who, 0.0)) for who in {*near, *reached}}
+            return reached
         might = with_mistakes({who: standing + STANCE_FLOOR for who, standing in stood.items()})
         weight = {
             who: reached.get(who, 0.0) + UNSEEN * might.get(who, 0.0) for who in sorted({*might, *reached})
@@ -173,19 +161,6 @@ class SightingsNearness:
             there = moment.facing.get(facing, 0.0)
             for who, probability in moment.shopper.items():
                 found[who] = found.get(who, 0.0) + timely * there * probability
-        return found
-
-    def _hands(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:
-        points = facing_points(self._planogram[facing])
-        first, last = np.searchsorted(self._times, [t_start_s, t_end_s + 1e-9])
-        if first == last or not len(points):
-            return {}
-        apart = np.linalg.norm(self._at[first:last, None] - points[None], axis=2).min(axis=1)
-        likelihood = HAND_WEIGHT * np.exp(-0.5 * apart**2 / self._variance[first:last])
-        found: dict[str, float] = {}
-        for sighting, value in zip(self._sightings[first:last], likelihood.tolist(), strict=True):
-            for who, probability in sighting.shopper.items():
-                found[who] = max(found.get(who, 0.0), value * probability)
         return found
 
     def _standing(self, facing: str, t_start_s: float, t_end_s: float) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Watches a recording's cameras: detections, hands with their shoppers, and shelf moments, in time order.
 
 Work is spent where something happens (`attention`). What is remembered does not grow with the
-video's length where only receipts are wanted: of sightings and places only those near an event stay.
+video's length where only receipts are wanted: only where people stood near an event stays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,8 @@ class Sight:
     """All that the cameras saw.
 
     Attributes:
-        sightings, places: all of them, or those around the events.
+        sightings: of hands, where all was to be kept.
+        places: all of them, or those around the events.
         detections: one row a box, `DETECTION_COLUMNS`, pixels; a frame that the network did not see has the boxes of
             the one before. None where they were not to be kept.
         frames: frames read, of all cameras.
@@ -92,23 +93,15 @@ class Sight:
     left: tuple[LeftOnFloor, ...] = ()
 
 
-class _Timed(Protocol):
-    @property
-    def t_s(self) -> float: ...
-
-
-_Row = TypeVar("_Row", bound=_Timed)
-
-
-class _Around(Generic[_Row]):
-    """Rows in time order, of which those around times that matter stay, or all."""
+class _PlacesAround:
+    """Where people stood, in time order, of which what is around times that matter stays, or all."""
 
     def __init__(self, spans_s: Iterable[tuple[float, float]] = (), *, keep_all: bool) -> None:
         self._coming, self._all = deque(sorted(spans_s)), keep_all
-        self._recent: deque[_Row] = deque()
-        self._kept: list[_Row] = []
+        self._recent: deque[Place] = deque()
+        self._kept: list[Place] = []
 
-    def add(self, rows: Iterable[_Row]) -> None:
+    def add(self, rows: Iterable[Place]) -> None:
         if self._all:
             self._kept += rows
             return
@@ -125,7 +118,7 @@ class _Around(Generic[_Row]):
         if not self._all:
             self._coming = deque(sorted([*self._coming, (start_s, end_s)]))
 
-    def rows(self) -> tuple[_Row, ...]:
+    def rows(self) -> tuple[Place, ...]:
         """What stayed, and what was seen last."""
         return (*self._kept, *self._recent)
 
@@ -310,8 +303,8 @@ def watch_recording(
     stalls = StallWatch({name: info.fps for name, info in infos.items()}, busy)
     total = sum(info.frames for info in infos.values())
     spans = [(step.t_start_s, step.t_end_s) for step in steps]
-    sightings: _Around[HandSighting] = _Around(spans, keep_all=keep)
-    places: _Around[Place] = _Around(spans, keep_all=keep)
+    sightings: list[HandSighting] = []
+    places = _PlacesAround(spans, keep_all=keep)
     fronts = {f.facing: np.array(f.front) for f in recording.planogram.values()}
     history: deque[Standing] = deque()
     floor = FloorWatch(cameras, recording.planogram)
@@ -352,12 +345,12 @@ def watch_recording(
             for reach in finder.update(t_s, tracks, ended):
                 waiting[len(reaches)] = _before(reach, looks)
                 reaches.append(_with_looks(reach, closer, history, fronts))
-                sightings.keep(reach.t_start_s, reach.t_end_s)
                 places.keep(reach.t_start_s, reach.t_end_s)
             due = [i for i in waiting if reaches[i].t_end_s + SIGN_WAIT_S <= t_s]
             for i in due:
                 reaches[i] = _with_signs(reaches[i], looks, waiting.pop(i))
-            sightings.add(_sightings(name, t_s, seen, tracks))
+            if keep:
+                sightings += _sightings(name, t_s, seen, tracks)
     last = finder.update(np.inf, [], hands.flush()) + finder.flush()
     waiting |= {len(reaches) + i: _before(reach, looks) for i, reach in enumerate(last)}
     reaches += [_with_looks(reach, closer, history, fronts) for reach in last]
@@ -366,7 +359,7 @@ def watch_recording(
     reaches = [_named_reach(reach, shoppers) for reach in share_changes(reaches)]
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
-    hands_seen = [_named_sighting(row, shoppers) for row in sightings.rows()]
+    hands_seen = [_named_sighting(row, shoppers) for row in sightings]
     stood = [_named_place(row, shoppers) for row in places.rows()]
     sight = _sight(hands_seen, stood, moments, list(watches.values()), count, warnings)
     kept = tuple(reaches) if keep else ()

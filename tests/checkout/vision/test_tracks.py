@@ -7,14 +7,14 @@ import pytest
 
 from checkout.catalog import Facing, Planogram
 from checkout.events import ShelfMoment
-from checkout.vision.tracks import UNSEEN, HandSighting, Place, SightingsNearness, stance
+from checkout.vision.tracks import UNSEEN, Place, ReachesNearness, stance
 
 FACING = Facing("g1.s1.f1", "oat-milk", (), (0.0, -0.3, 1.0), (0.2, 0.0, 1.3), (0.0, -1.0))
 RIGHT, AWAY = (-0.095, -0.575), (-0.6, -0.575)
 """Somebody who stands right for a reach into the facing, and somebody beside them."""
 
 
-def nearness(*reaches: tuple[float, str], stood: bool = True, hand: str = "") -> SightingsNearness:
+def nearness(*reaches: tuple[float, str], stood: bool = True) -> ReachesNearness:
     """Anna stands right and Ben beside; reaches are of a time and a shopper."""
     places = [
         Place(t / 10, who, who, *at)
@@ -28,11 +28,7 @@ def nearness(*reaches: tuple[float, str], stood: bool = True, hand: str = "") ->
         )
         for t_s, who in reaches
     ]
-    hands = [
-        HandSighting("cam0", 5.0, 1, (0, 0, 9, 9), 0.9, {hand: 1.0}, 0.5, (0.1, -0.2, 1.15), 0.05)
-        for _ in range(bool(hand))
-    ]
-    return SightingsNearness(Planogram([FACING]), hands, moments, places)
+    return ReachesNearness(Planogram([FACING]), moments, places)
 
 
 def test_who_stands_right_is_likelier() -> None:
@@ -54,9 +50,9 @@ def test_two_who_reached_share_it() -> None:
     assert found["anna"] == pytest.approx(0.5, abs=0.03)
 
 
-def test_hands_tell_where_it_is_not_known_who_stood_where() -> None:
+def test_a_reach_tells_where_it_is_not_known_who_stood_where() -> None:
     assert not nearness(stood=False).closeness("g1.s1.f1", 4.5, 5.5)
-    found = nearness(stood=False, hand="ben").closeness("g1.s1.f1", 4.5, 5.5)
+    found = nearness((5.0, "ben"), stood=False).closeness("g1.s1.f1", 4.5, 5.5)
     assert set(found) == {"ben"}
     assert 0 < found["ben"] < 1
 

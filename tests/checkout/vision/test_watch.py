@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -26,10 +25,10 @@ from checkout.vision.watch import (
     DETECTION_COLUMNS,
     CameraWatch,
     DetectionLog,
-    _Around,
     _named_place,
     _named_reach,
     _named_sighting,
+    _PlacesAround,
     watch_recording,
 )
 
@@ -37,8 +36,8 @@ FPS, SIZE = 10.0, (160, 96)
 FACING = Facing("g1.s1.f1", "can", ("g1.s1.p1",), (-0.3, 0.0, 1.1), (0.3, 0.3, 1.5))
 
 
-class Row(NamedTuple):
-    t_s: float
+def stood(t_s: float) -> Place:
+    return Place(t_s, "anna", "anna", 0.0, -1.0)
 
 
 class Blind:
@@ -232,9 +231,9 @@ def test_frames_the_network_did_not_see_have_the_boxes_of_the_one_before() -> No
 
 @pytest.mark.parametrize("late", [False, True])
 def test_what_was_seen_around_an_event_stays_and_the_rest_goes(late: bool) -> None:
-    around: _Around[Row] = _Around([] if late else [(100.0, 101.0)], keep_all=False)
+    around = _PlacesAround([] if late else [(100.0, 101.0)], keep_all=False)
     for tick in range(10_000):
-        around.add([Row(tick / 10)])
+        around.add([stood(tick / 10)])
         if late and tick == 1100:
             around.keep(100.0, 101.0)
     rows = [row.t_s for row in around.rows()]
@@ -243,8 +242,8 @@ def test_what_was_seen_around_an_event_stays_and_the_rest_goes(late: bool) -> No
 
 
 def test_all_of_it_stays_when_asked_for() -> None:
-    around: _Around[Row] = _Around([(1.0, 2.0)], keep_all=True)
+    around = _PlacesAround([(1.0, 2.0)], keep_all=True)
     for tick in range(1000):
-        around.add([Row(tick / 10)])
+        around.add([stood(tick / 10)])
         around.keep(tick / 10, tick / 10)
     assert len(around.rows()) == 1000
