@@ -400,9 +400,11 @@ def _normalised(belief: np.ndarray) -> np.ndarray:
 
 def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Area that boxes [n, 4] and [m, 4] share, [n, m]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.asarray(np.maximum(high - low, 0).prod(axis=2))
+    across, down = (
+        np.minimum.outer(a[:, high], b[:, high]) - np.maximum.outer(a[:, low], b[:, low])
+        for low, high in ((0, 2), (1, 3))
+    )
+    return np.asarray(np.maximum(across, 0) * np.maximum(down, 0))
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ EVERY_S = 0.14
 """Assumed: they are remembered this far apart."""
 QUALITY = 95
 """Assumed: JPEG quality that they are remembered in, a fifteenth of the memory; the networks were trained on worse."""
-UNPACKED = 3
+UNPACKED = 8
 """Assumed: so many pictures that were asked for last stay unpacked: the same are asked for again."""
 KEPT_WIDTH = 640
 """Pictures much wider than this many pixels are remembered smaller, so that a sharper camera takes no more memory."""
