@@ -64,12 +64,9 @@ class HandSighting:
     """One hand in one frame of one camera.
 
     Attributes:
-        track: number of the hand's track within its camera.
+        track: number of the hand's track: of all calibrated cameras, or within one that is not.
         box_xyxy: pixels.
-        shopper: probability of each shopper; empty when nobody is known.
         holding: score, 0-1, that the hand holds an item.
-        at_m: where the hand is in the room; None in a camera that is not calibrated.
-        sd_m: how uncertain that is, as a standard deviation.
     """
 
     camera: str
@@ -77,15 +74,7 @@ class HandSighting:
     track: int
     box_xyxy: tuple[float, float, float, float]
     confidence: float
-    shopper: Mapping[str, float]
     holding: float
-    at_m: tuple[float, float, float] | None = None
-    sd_m: float = 0.0
-
-    @property
-    def centre_px(self) -> tuple[float, float]:
-        x1, y1, x2, y2 = self.box_xyxy
-        return 0.5 * (x1 + x2), 0.5 * (y1 + y2)
 
 
 class Place(NamedTuple):

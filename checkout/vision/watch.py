@@ -248,9 +248,7 @@ class CameraWatch:
         """The hands of one frame of a camera that is not calibrated, followed in the picture."""
         hands, seen = found.of("hand"), self.seen(t_s, found)
         return [
-            HandSighting(
-                self.camera.camera, t_s, track, seen[i].box_xyxy, seen[i].confidence, {}, seen[i].holding
-            )
+            HandSighting(self.camera.camera, t_s, track, *seen[i])
             for track, i in self._hands.update(hands, (self.camera.height, self.camera.width))
         ]
 
@@ -359,9 +357,8 @@ def watch_recording(
     reaches = [_named_reach(reach, shoppers) for reach in share_changes(reaches)]
     moments = moments_of(reaches, shoppers.shopper_of)
     warnings += stalls.warnings()
-    hands_seen = [_named_sighting(row, shoppers) for row in sightings]
     stood = [_named_place(row, shoppers) for row in places.rows()]
-    sight = _sight(hands_seen, stood, moments, list(watches.values()), count, warnings)
+    sight = _sight(sightings, stood, moments, list(watches.values()), count, warnings)
     kept = tuple(reaches) if keep else ()
     return replace(
         sight,
@@ -455,33 +452,14 @@ def _with_looks(
 
 
 def _sightings(
-    camera: str,
-    t_s: float,
-    seen: Sequence[Seen],
-    tracks: Sequence[HandTrack | None],
+    camera: str, t_s: float, seen: Sequence[Seen], tracks: Sequence[HandTrack | None]
 ) -> list[HandSighting]:
-    """The hands of one frame with their place in the room, and the person, not yet the account, in `shopper`."""
-    found = []
-    for hand, track in zip(seen, tracks, strict=True):
-        if track is None:
-            continue
-        state = track.states[-1]
-        x, y, z = map(float, state.mean[:3])
-        sd = float(np.sqrt(np.trace(state.cov[:3, :3]) / 3))
-        found.append(
-            HandSighting(
-                camera,
-                t_s,
-                track.number,
-                hand.box_xyxy,
-                hand.confidence,
-                track.owner,
-                hand.holding,
-                (x, y, z),
-                sd,
-            )
-        )
-    return found
+    """The hands of one frame that are followed."""
+    return [
+        HandSighting(camera, t_s, track.number, *hand)
+        for hand, track in zip(seen, tracks, strict=True)
+        if track is not None
+    ]
 
 
 def _named_reach(reach: Reach, shoppers: ShopperTracker) -> Reach:
@@ -494,15 +472,6 @@ def _named_reach(reach: Reach, shoppers: ShopperTracker) -> Reach:
         for part in (reach.owner, reach.standing, reach.body)
     )
     return replace(reach, owner=owner, standing=standing, body=body)
-
-
-def _named_sighting(row: HandSighting, shoppers: ShopperTracker) -> HandSighting:
-    """The sighting with the account of each person whose hand it may be."""
-    shopper: dict[str, float] = {}
-    for person, share in row.shopper.items():
-        account = shoppers.shopper_of[shoppers.named(person, row.t_s)]
-        shopper[account] = shopper.get(account, 0.0) + share
-    return replace(row, shopper=shopper)
 
 
 def _named_place(row: Place, shoppers: ShopperTracker) -> Place:

@@ -138,7 +138,7 @@ def judged(name_of: dict[str, str], accounts: tuple[str, str] = ("anna", "ben"))
         [people(10), boxes([(f, "hand", "anna.left", (2.0, 2.0, 6.0, 6.0), 1.0) for f in range(10)])]
     )
     detections = pd.DataFrame({"camera": "cam0", "t_s": [f / 10 for f in range(10)], "frame": range(10)})
-    hands = [HandSighting("cam0", f / 10, 7, (2.0, 2.0, 6.0, 6.0), 0.9, {}, 0.0) for f in range(10)]
+    hands = [HandSighting("cam0", f / 10, 7, (2.0, 2.0, 6.0, 6.0), 0.9, 0.0) for f in range(10)]
     found = [
         PersonSighting("cam0", f / 10, name_of[who], box)
         for f in range(10)

@@ -103,7 +103,7 @@ def play(
         picture = np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
         xyxy = np.array(boxes, np.float32).reshape(-1, 4)
         found = Detections(xyxy, np.full(len(xyxy), 0.6, np.float32), np.zeros(len(xyxy), int))
-        sightings = [HandSighting("cam0", t_s, i, b, 0.6, {}, 0.0) for i, b in enumerate(boxes)]
+        sightings = [HandSighting("cam0", t_s, i, b, 0.6, 0.0) for i, b in enumerate(boxes)]
         plain.update(t_s, picture, found, sightings)
     return plain.finish()
 

@@ -18,7 +18,7 @@ from checkout.vision.hands import MEMORY_S
 from checkout.vision.people import Exchange, ShopperTracker
 from checkout.vision.reaches import Reach
 from checkout.vision.second_look import HandLooks
-from checkout.vision.tracks import HandSighting, Place
+from checkout.vision.tracks import Place
 from checkout.vision.video import VideoWriter
 from checkout.vision.watch import (
     AROUND_S,
@@ -27,7 +27,6 @@ from checkout.vision.watch import (
     DetectionLog,
     _named_place,
     _named_reach,
-    _named_sighting,
     _PlacesAround,
     watch_recording,
 )
@@ -185,8 +184,6 @@ def test_what_was_seen_of_people_who_were_mixed_up_is_named_anew() -> None:
     shoppers = ShopperTracker(entries, [view.calibration("cam0", "cam0.mp4", FPS)])
     shoppers.exchanges.append(Exchange(2.0, 3.0, "anna", "ben"))
     for t_s, who, account in ((1.9, "anna", "s1"), (2.0, "ben", "s2"), (3.0, "anna", "s1")):
-        hand = HandSighting("cam0", t_s, 1, (0.0, 0.0, 9.0, 9.0), 0.5, {"anna": 1.0}, 0.5)
-        assert _named_sighting(hand, shoppers).shopper == {account: 1.0}
         assert _named_place(Place(t_s, "anna", "s1", 0.0, 0.0), shoppers)[1:3] == (who, account)
         seen = Reach(t_s, t_s, 0.0, np.zeros(3), 0.1, {"f": 1.0}, 0.0, 0.0, {"anna": 1.0}, ("cam0",))
         seen = _named_reach(replace(seen, standing={"anna": 0.9, "ben": 0.1}), shoppers)
