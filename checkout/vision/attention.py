@@ -74,7 +74,7 @@ class MotionGate:
         self.cells = np.asarray(cv2.resize(image, CELLS, interpolation=cv2.INTER_AREA))
         if self._seen is None:
             return Motion.SHELF
-        change = self.cells.mean(axis=2, dtype=np.float32) - self._seen
+        change = _grey(self.cells) - self._seen
         change = np.abs(change - np.median(change))
         self._noise.append(1.4826 * float(np.median(change)))
         moved = change > np.clip(NOISE_SDS * min(self._noise), STILL_GREY_LEVELS, NOISIEST_GREY_LEVELS)
@@ -84,7 +84,13 @@ class MotionGate:
 
     def looked(self) -> None:
         """The network saw the last picture that was asked about."""
-        self._seen = self.cells.mean(axis=2, dtype=np.float32)
+        self._seen = _grey(self.cells)
+
+
+def _grey(cells: np.ndarray) -> np.ndarray:
+    """The mean of the three channels, float32; a third of the time of numpy's mean over so short an axis."""
+    blue, green, red = cells.astype(np.float32).transpose(2, 0, 1)
+    return np.asarray((blue + green + red) / np.float32(3))
 
 
 class Attention:
