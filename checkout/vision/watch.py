@@ -22,6 +22,7 @@ from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.floor import FloorWatch
+from checkout.vision.freed_memory import give_back_freed_memory
 from checkout.vision.hand_depth import Depth, ShelfFaces
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
@@ -61,6 +62,8 @@ PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
 """Assumed: what was seen this long before and after an event may be asked for."""
+TIDIED_EVERY_S = 20.0
+"""Assumed: after so much video freed memory is given back; a fraction of a second of an hour."""
 DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
 Progress = Callable[[str, float], None]
 
@@ -309,12 +312,15 @@ def watch_recording(
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
     waiting: dict[int, list[dict[str, Side]]] = {}
-    count = 0
+    count, tidied_s = 0, 0.0
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
             t_s, name, image, found = noticed.t_s, noticed.camera, noticed.image, noticed.found
             stalls.update(name, t_s, noticed.cells, moves=noticed.moves)
             count += 1
+            if t_s - tidied_s >= TIDIED_EVERY_S:
+                tidied_s = t_s
+                give_back_freed_memory()
             if progress and total:
                 progress(f"watching {recording.id}", min(1.0, count / total))
             if noticed.looked:
