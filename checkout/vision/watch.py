@@ -22,7 +22,7 @@ from checkout.recording import Camera, Recording
 from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
 from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.floor import FloorWatch
-from checkout.vision.freed_memory import give_back_freed_memory
+from checkout.vision.freed_memory import FreedMemory
 from checkout.vision.hand_depth import Depth, ShelfFaces
 from checkout.vision.hands import BORN_CONFIDENCE, MEMORY_S, HandTrack, HandTracker, Seen
 from checkout.vision.people import ShopperTracker
@@ -62,8 +62,6 @@ PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
 """Assumed: what was seen this long before and after an event may be asked for."""
-TIDIED_EVERY_S = 20.0
-"""Assumed: after so much video freed memory is given back; a fraction of a second of an hour."""
 DETECTION_COLUMNS = ("camera", "frame", "t_s", "label", "confidence", "x1", "y1", "x2", "y2")
 Progress = Callable[[str, float], None]
 
@@ -312,15 +310,13 @@ def watch_recording(
     people: list[PersonSighting] = []
     reaches: list[Reach] = []
     waiting: dict[int, list[dict[str, Side]]] = {}
-    count, tidied_s = 0, 0.0
+    count, freed = 0, FreedMemory()
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
             t_s, name, image, found = noticed.t_s, noticed.camera, noticed.image, noticed.found
             stalls.update(name, t_s, noticed.cells, moves=noticed.moves)
             count += 1
-            if t_s - tidied_s >= TIDIED_EVERY_S:
-                tidied_s = t_s
-                give_back_freed_memory()
+            freed.update(t_s)
             if progress and total:
                 progress(f"watching {recording.id}", min(1.0, count / total))
             if noticed.looked:
@@ -499,13 +495,14 @@ def watch_video(
     watch = CameraWatch(camera, detector, Attention(every_frame=every_frame), keep_from=keep_from)
     plain = PlainVideo(camera.camera, info.width, info.height)
     sightings: list[HandSighting] = []
-    count = 0
+    count, freed = 0, FreedMemory()
     for index, (t_s, image) in enumerate(read_frames(video)):
         found = watch.look(index, t_s, image)
         hands = watch.tracked(t_s, found)
         plain.update(t_s, image, found, hands)
         sightings += hands
         count += 1
+        freed.update(t_s)
         if progress and info.frames:
             progress("watching", min(1.0, count / info.frames))
     moments, places = plain.finish()

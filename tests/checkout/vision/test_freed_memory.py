@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from checkout.vision.freed_memory import give_back_freed_memory
+from checkout.vision.freed_memory import EVERY_S, FreedMemory
 
 MB = 1_000_000
 
@@ -22,6 +22,9 @@ def test_holes_between_things_that_stay_are_given_back() -> None:
         stays.append(np.ones(2000, np.uint8))
     goes.clear()
     before = resident_mb()
-    assert give_back_freed_memory()
+    freed = FreedMemory()
+    freed.update(0.9 * EVERY_S)
+    assert resident_mb() > before - 10
+    freed.update(EVERY_S)
     assert resident_mb() < before - 100
     assert all(piece.all() for piece in stays)
