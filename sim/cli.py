@@ -331,7 +331,7 @@ def demo_command(
     recordings: Annotated[
         Path | None, typer.Option(help="Folder of recordings, all judged; else two of the shipped ones.")
     ] = None,
-    replications: ReplicationsOption = 10,
+    replications: ReplicationsOption = 6,
     seed: int = 1,
     workers: WorkersOption = 2,
     to_json: JsonOption = None,

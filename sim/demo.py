@@ -65,7 +65,7 @@ def run_demo(
     out: Path,
     recordings: Path | None = None,
     *,
-    replications: int = 10,
+    replications: int = 6,
     seed: int = 1,
     workers: int = 2,
     force: bool = False,
@@ -111,7 +111,7 @@ def run_demo(
                 progress=stage(0.55 + 0.12 * index, 0.67 + 0.12 * index),
             )  # fmt: skip
         baskets = basket_curve(
-            scenarios["supermarket"], profile, BASKETS, visits_per_day=600, replications=5, seed=seed, workers=workers,
+            scenarios["supermarket"], profile, BASKETS, visits_per_day=600, replications=4, seed=seed, workers=workers,
             progress=stage(0.79, 0.95),
         )  # fmt: skip
         thresholds = {
