@@ -83,17 +83,22 @@ class SecondLooked:
 
 
 class YoloxNano:
-    """YOLOX-nano; the best score of COCO's goods is the item's."""
+    """YOLOX-nano; the best score of COCO's goods is the item's.
+
+    Args:
+        label: what it is asked for, "item" or "person".
+    """
 
     name = "YOLOX-nano (COCO)"
-    sees: tuple[str, ...] = ("item",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, label: str = "item") -> None:
         from ultralytics.utils import ROOT, YAML
 
         names = YAML.load(ROOT / "cfg" / "datasets" / "coco.yaml")["names"]
         self._network = _compiled(path)
-        self._goods = [5 + i for i, name in names.items() if name in COCO_GOODS]
+        self.sees: tuple[str, ...] = (label,)
+        wanted = COCO_GOODS if label == "item" else (label,)
+        self._wanted = [5 + i for i, name in names.items() if name in wanted]
         grids = [(_cells(YOLOX_SIDE_PX // stride), stride) for stride in YOLOX_STRIDES]
         self._cell = np.concatenate([cells for cells, _ in grids])
         self._stride = np.concatenate([np.full((len(cells), 1), stride) for cells, stride in grids])
@@ -107,9 +112,9 @@ class YoloxNano:
         padded[: small.shape[0], : small.shape[1]] = small
         found = self._network([padded.transpose(2, 0, 1)[None]])[0][0]
         centre, half = (found[:, :2] + self._cell) * self._stride, 0.5 * np.exp(found[:, 2:4]) * self._stride
-        score = found[:, 4] * found[:, self._goods].max(axis=1)
+        score = found[:, 4] * found[:, self._wanted].max(axis=1)
         boxes = np.hstack([centre - half, centre + half]) / scale
-        return _detections(boxes, score, "item", YOLOX_OVERLAP, least, image)
+        return _detections(boxes, score, self.sees[0], YOLOX_OVERLAP, least, image)
 
 
 class PalmDetector:

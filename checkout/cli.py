@@ -361,7 +361,12 @@ def train_command(
     imgsz: Annotated[int, typer.Option(min=64, help="Longer side of the network's picture, pixels.")] = 416,
     seed: int = 1,
     real: Annotated[
-        list[Path] | None, typer.Option("--real", help="Real boxed frames (Pascal VOC); repeatable.")
+        list[Path] | None,
+        typer.Option(
+            "--real",
+            help="Real pictures: boxed (Pascal VOC) or outlined; a class without a box in the whole folder is not"
+            " learnt from it. Or videos of a hand before a plain ground. Repeatable.",
+        ),
     ] = None,
     real_test: Annotated[Path | None, typer.Option(help="Such frames that are only scored.")] = None,
     weights: Annotated[

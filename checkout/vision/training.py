@@ -24,7 +24,9 @@ MOST_VALIDATION = 150
 BATCH = {"cpu": 16, "gpu": 192}
 """Pictures a step. Ultralytics would gather gradients up to 64 pictures: too few steps for a short training."""
 LEARNING_RATE = {"cpu": 0.0015, "gpu": 0.0037}
-"""Of AdamW at the start."""
+"""Of AdamW at the start, from scratch."""
+FROM_WEIGHTS = 0.3
+"""Assumed: a training that starts from weights has so much of that rate, so as to keep what they know."""
 CLASS_BALANCE = 0.5
 """Power of the inverse class frequency in the loss: there are fifteen items for every hand."""
 
@@ -106,7 +108,7 @@ def train(
             amp=False,
             deterministic=kind == "cpu",
             optimizer="AdamW",
-            lr0=LEARNING_RATE[kind],
+            lr0=LEARNING_RATE[kind] * (FROM_WEIGHTS if weights else 1.0),
             warmup_epochs=0.5,
             cos_lr=True,
             close_mosaic=max(1, epochs // 4),
@@ -117,6 +119,7 @@ def train(
             scale=0.5,
             fliplr=0.5,
             verbose=False,
+            plots=False,
         )
     seconds = time.monotonic() - started
     best = work / "run" / "weights" / "best.pt"

@@ -22,6 +22,8 @@ from checkout.formats.voc import load_voc
 from checkout.vision.detector import CLASSES
 
 HAND, ITEM, PERSON = (CLASSES.index(name) for name in ("hand", "item", "person"))
+UNBOXED = len(CLASSES)
+"""In a training set a box of this class and the label's number says: here may be things of that label without a box."""
 ARM_PART = 9
 """Mark of a cut-out's forearm, which is pasted but has no box."""
 HAND_PART, ITEM_PART = HAND + 1, ITEM + 1
@@ -46,17 +48,25 @@ GROUND_SHARE = 0.1
 HELD_OUT_EVERY = 5
 """Of a folder of outlined pictures every fifth is only scored, never trained on, nor are its cut-outs."""
 FRAMES_PER_CUTOUT = 6
+REAL_WINDOW_SHARE = 0.5
+"""Assumed: this share of real pictures is cut to windows as well: the pipeline enlarges small pictures."""
 SKIN_SHARE = 0.03
-"""Assumed: an outlined picture with more skin outside its boxes may show a hand, which has no box there, and is
-not trained on."""
+"""Assumed: an outlined picture with more skin outside its boxes may show a hand or a person, neither boxed there."""
 
 
 class Boxed(NamedTuple):
-    """A picture, uint8 [height, width, 3], BGR, and its boxes: labels int [n], corners float [n, 4], pixels."""
+    """A picture with its boxes.
+
+    Attributes:
+        image: uint8 [height, width, 3], BGR.
+        labels: int [n], and `boxes`, their corners, float [n, 4], pixels.
+        unboxed: classes of which it may show things that have no box, so that where it has none teaches nothing.
+    """
 
     image: np.ndarray
     labels: np.ndarray
     boxes: np.ndarray
+    unboxed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,9 +130,14 @@ def build(
         picture = read_yolo(file, rendered / "labels" / split / f"{file.stem}.txt")
         if rng.uniform() >= WHOLE_SHARE:
             picture = window(picture, imgsz, rng)
-        return of_real(picture, rng) if split == "train" else picture
+        return pasted(picture, rng) if split == "train" else picture
 
     def of_real(picture: Boxed, rng: np.random.Generator) -> Boxed:
+        if rng.uniform() < REAL_WINDOW_SHARE:
+            picture = window(picture, imgsz, rng)
+        return pasted(picture, rng)
+
+    def pasted(picture: Boxed, rng: np.random.Generator) -> Boxed:
         return paste_some(picture, data, rng) if rng.uniform() < PASTE_SHARE else picture
 
     def of_ground(rng: np.random.Generator) -> Boxed:
@@ -136,7 +151,8 @@ def build(
         picture, name = made(rng), f"{kind}-{number:05d}"
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
         cv2.imwrite(str(out / "images" / split / f"{name}.jpg"), picture.image, quality)
-        (out / "labels" / split / f"{name}.txt").write_text(yolo_rows(picture), encoding="utf-8")
+        rows = yolo_rows(picture) + (unboxed_rows(picture) if split == "train" else "")
+        (out / "labels" / split / f"{name}.txt").write_text(rows, encoding="utf-8")
         return f"{split} {kind}"
 
     files = {split: sorted((rendered / "images" / split).glob("*.jpg")) for split in ("train", "val")}
@@ -197,13 +213,17 @@ def load_real(folders: Sequence[Path]) -> RealData:
 
 
 def voc_pictures(folder: Path) -> list[Boxed]:
-    """A Pascal VOC folder's pictures; "hand" stays hand, "person" stays person, all else is an item."""
+    """A Pascal VOC folder's pictures; "hand" stays hand, "person" stays person, all else is an item.
 
+    A class of which the whole folder has no box is unboxed.
+    """
     found = []
     for boxed in load_voc(folder):
         labels = [CLASSES.index(name) if name in CLASSES else ITEM for name in boxed.labels]
         found.append(Boxed(_read(boxed.file), np.array(labels, int), boxed.boxes_xyxy))
-    return found
+    seen = {int(label) for picture in found for label in picture.labels}
+    unboxed = tuple(label for label in range(len(CLASSES)) if label not in seen)
+    return [picture._replace(unboxed=unboxed) for picture in found]
 
 
 def _load_outlined(folder: Path, data: RealData) -> None:
@@ -222,8 +242,8 @@ def _load_outlined(folder: Path, data: RealData) -> None:
         picture = Boxed(image, np.full(len(boxes), ITEM), np.array(boxes, float).reshape(-1, 4))
         if file.stem in kept_out:
             data.held_out.append(picture)
-        elif not _may_show_hand(picture):
-            data.outlined.append(picture)
+        else:
+            data.outlined.append(picture._replace(unboxed=(HAND, PERSON) if _may_show_hand(picture) else ()))
     for file in sorted((folder / "cutouts").glob("*/*.webp")) if (folder / "cutouts").is_dir() else ():
         if file.stem.rsplit("_", 1)[0] in kept_out:
             continue
@@ -331,7 +351,9 @@ def window(picture: Boxed, side: int, rng: np.random.Generator) -> Boxed:
     share = _area(inside) / np.maximum(_area(moved), 1e-9)
     keep = share >= np.array([LEAST_INSIDE[int(c)] for c in picture.labels])
     keep &= (inside[:, 2] - inside[:, 0] >= LEAST_PX) & (inside[:, 3] - inside[:, 1] >= LEAST_PX)
-    return Boxed(picture.image[top : top + h, left : left + w], picture.labels[keep], inside[keep])
+    return picture._replace(
+        image=picture.image[top : top + h, left : left + w], labels=picture.labels[keep], boxes=inside[keep]
+    )
 
 
 def paste_some(picture: Boxed, data: RealData, rng: np.random.Generator, *, most: int = 3) -> Boxed:
@@ -341,7 +363,7 @@ def paste_some(picture: Boxed, data: RealData, rng: np.random.Generator, *, most
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, most + 1))):
         at = np.array([rng.uniform(0, width), rng.uniform(0, height)])
-        size = float(np.exp(rng.uniform(np.log(22), np.log(0.4 * min(height, width)))))
+        size = float(np.exp(rng.uniform(np.log(22), np.log(max(22, 0.4 * min(height, width))))))
         hand = bool(data.hands) and (not data.items or rng.uniform() < 0.5)
         if hand:
             cutout = data.hands[int(rng.integers(len(data.hands)))]
@@ -352,7 +374,9 @@ def paste_some(picture: Boxed, data: RealData, rng: np.random.Generator, *, most
             _paste(image, labels, boxes, _sleeved(cutout, rng), at, size, rng)
         elif data.items:
             _paste(image, labels, boxes, data.items[int(rng.integers(len(data.items)))], at, size, rng)
-    return Boxed(image, np.array(labels, int), np.array(boxes, float).reshape(-1, 4))
+    return picture._replace(
+        image=image, labels=np.array(labels, int), boxes=np.array(boxes, float).reshape(-1, 4)
+    )
 
 
 def _paste(
@@ -445,6 +469,11 @@ def yolo_rows(picture: Boxed) -> str:
         )
     )
     return "".join(lines)
+
+
+def unboxed_rows(picture: Boxed) -> str:
+    """A row that covers the whole picture for each class of which things may have no box (`UNBOXED`)."""
+    return "".join(f"{UNBOXED + label} 0.5 0.5 1 1\n" for label in picture.unboxed)
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

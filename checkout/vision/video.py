@@ -76,40 +76,61 @@ def indexed_times_s(path: str | Path) -> np.ndarray:
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
-    import av
-
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         declared, count, start, size = int(stream.frames), 0, 0.0, (0, 0)
-        try:
-            for frame in container.decode(stream):
-                time_s = (
-                    float(frame.time) if frame.time is not None else count / float(stream.average_rate or 25)
+        frames = _Decoding(container, stream)
+        for frame in frames:
+            time_s = float(frame.time) if frame.time is not None else count / float(stream.average_rate or 25)
+            if count == 0:
+                start, size = time_s, (frame.width, frame.height)
+            elif (frame.width, frame.height) != size:
+                raise InputError(
+                    path,
+                    f"frame {count}",
+                    f"is {frame.width}x{frame.height}, the first was {size[0]}x{size[1]}",
                 )
-                if count == 0:
-                    start, size = time_s, (frame.width, frame.height)
-                elif (frame.width, frame.height) != size:
-                    raise InputError(
-                        path,
-                        f"frame {count}",
-                        f"is {frame.width}x{frame.height}, the first was {size[0]}x{size[1]}",
-                    )
-                yield time_s - start, frame
-                count += 1
-        except av.error.FFmpegError as error:
-            raise InputError(
-                path, f"frame {count}", f"cannot be decoded ({error.strerror})", "copy the file again"
-            ) from None
+            yield time_s - start, frame
+            count += 1
+        cut = declared and count < declared * (1 - MISSING_FRAMES_ALLOWED)
+    if frames.fault and not (cut and frames.ended):
+        raise InputError(path, f"frame {count}", f"cannot be decoded ({frames.fault})", "copy the file again")
     if count == 0:
         raise InputError(path, "", "holds no video frames")
-    if declared and count < declared * (1 - MISSING_FRAMES_ALLOWED):
+    if cut:
         raise InputError(
             path,
             "",
             f"is truncated: {count} frames can be read of {declared} declared",
             "copy the file again",
         )
+
+
+class _Decoding:
+    """A stream's frames up to its end, or to the first packet that cannot be decoded.
+
+    Attributes:
+        fault: why that packet cannot be decoded; None where all can.
+        ended: whether no packet follows: then the file may have been cut within one, which a decoder of several
+            threads passes over and one of a single thread calls a fault.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._packets = container.demux(stream)
+        self.fault: str | None = None
+        self.ended = True
+
+    def __iter__(self) -> Iterator[Any]:
+        import av
+
+        try:
+            for packet in self._packets:
+                yield from packet.decode()
+        except av.error.FFmpegError as error:
+            self.fault = error.strerror
+            with contextlib.suppress(av.error.FFmpegError):
+                self.ended = not any(packet.size for packet in self._packets)
 
 
 def frames_in_time_order(videos: Sequence[tuple[str, Path]]) -> Iterator[tuple[float, int, str, np.ndarray]]:

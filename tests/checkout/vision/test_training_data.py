@@ -15,6 +15,8 @@ from checkout.vision.training_data import (
     ITEM,
     ITEM_PART,
     LEAST_REPEATS,
+    PERSON,
+    UNBOXED,
     WINDOWS_PER_FRAME,
     ZOOM,
     Boxed,
@@ -25,6 +27,7 @@ from checkout.vision.training_data import (
     load_real,
     paste_some,
     read_yolo,
+    unboxed_rows,
     voc_pictures,
     window,
     yolo_rows,
@@ -104,6 +107,41 @@ def test_rows_and_reading_are_each_others_inverse(tmp_path: Path) -> None:
     again = read_yolo(tmp_path / "a.png", tmp_path / "a.txt")
     assert again.labels.tolist() == [HAND]
     assert again.boxes == pytest.approx(picture.boxes, abs=0.01)
+
+
+def test_classes_that_a_folder_never_boxes_are_unboxed(tmp_path: Path) -> None:
+    import cv2
+
+    for name, labels in (("a", ("person", "cola")), ("b", ())):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((40, 60, 3), np.uint8))
+        corners = "<xmin>5</xmin><ymin>6</ymin><xmax>30</xmax><ymax>36</ymax>"
+        things = "".join(
+            f"<object><name>{label}</name><bndbox>{corners}</bndbox></object>" for label in labels
+        )
+        size = "<size><width>60</width><height>40</height></size>"
+        (tmp_path / f"{name}.xml").write_text(f"<annotation>{size}{things}</annotation>")
+    pictures = voc_pictures(tmp_path)
+    assert [picture.labels.tolist() for picture in pictures] == [[PERSON, ITEM], []]
+    assert [picture.unboxed for picture in pictures] == [(HAND,), (HAND,)]
+    assert unboxed_rows(pictures[1]) == f"{UNBOXED + HAND} 0.5 0.5 1 1\n"
+    cut = window(pictures[0], 24, np.random.default_rng(1))
+    assert paste_some(cut, RealData([], [], [], [], []), np.random.default_rng(1)).unboxed == (HAND,)
+
+
+def test_where_skin_shows_beside_the_outlines_hands_and_people_are_unboxed(tmp_path: Path) -> None:
+    import cv2
+
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    skin = np.full((100, 100, 3), (110, 140, 200), np.uint8)
+    plain = np.full((100, 100, 3), 90, np.uint8)
+    for number, image in enumerate((plain, skin, plain)):
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), image)
+        (tmp_path / "labels" / f"{number}.txt").write_text("3 0.1 0.1 0.3 0.1 0.3 0.3\n")
+    data = load_real([tmp_path])
+    assert len(data.held_out) == 1
+    assert [picture.unboxed for picture in data.outlined] == [(HAND, PERSON), ()]
+    assert not unboxed_rows(data.outlined[1])
 
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,6 +46,17 @@ def fault(path: Path) -> str:
         list(read_frames(path))
     assert "\n" not in str(caught.value)
     return str(caught.value).removeprefix(f"{path}: ")
+
+
+@contextmanager
+def only(cores: int) -> Iterator[None]:
+    """As many cores at most, which is how many threads decode."""
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(all_of_them)[:cores]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
 
 
 def test_frames_come_with_their_times(tmp_path: Path) -> None:
@@ -97,11 +110,19 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     assert "holds no video frames" in fault(path) or "is not a readable video" in fault(path)
 
 
-def test_a_file_that_breaks_off_is_refused(tmp_path: Path) -> None:
-    whole = write(tmp_path / "whole.mp4", 40).read_bytes()
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_file_that_breaks_off_is_refused_the_same_by_any_number_of_threads(
+    tmp_path: Path, cores: int
+) -> None:
+    whole = write(tmp_path / "whole.mp4").read_bytes()
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(whole[: len(whole) // 2])
-    assert "is truncated" in fault(broken) or "cannot be decoded" in fault(broken)
+    broken.write_bytes(whole[: len(whole) * 2 // 3])
+    middle = tmp_path / "middle.mp4"
+    half = len(whole) // 2
+    middle.write_bytes(whole[:half] + b"\xff" * 20_000 + whole[half + 20_000 :])
+    with only(cores):
+        assert "is truncated" in fault(broken)
+        assert "cannot be decoded" in fault(middle)
 
 
 def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
