@@ -189,11 +189,13 @@ def merged(found: Detections) -> Detections:
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of each box of `a` [n, 4] with each of `b` [m, 4]; [n, m]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.maximum(high - low, 0).prod(axis=2)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
-    return np.asarray(inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-9))
+    # Side by side: products over an axis of two take three times as long.
+    (left_a, top_a, right_a, bottom_a), (left_b, top_b, right_b, bottom_b) = a.T[:, :, None], b.T[:, None]
+    width = np.minimum(right_a, right_b) - np.maximum(left_a, left_b)
+    height = np.minimum(bottom_a, bottom_b) - np.maximum(top_a, top_b)
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (right_a - left_a) * (bottom_a - top_a) + (right_b - left_b) * (bottom_b - top_b)
+    return np.asarray(inter / np.maximum(areas - inter, 1e-9))
 
 
 def network_size(image: np.ndarray, longer: int = IMAGE_SIZE) -> tuple[int, int]:
