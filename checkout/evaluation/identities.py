@@ -16,6 +16,7 @@ import pandas as pd
 
 from checkout.evaluation.detections import COUNTED_FROM
 from checkout.recording import Entry
+from checkout.vision.detector import overlaps
 from checkout.vision.tracks import HandSighting, PersonSighting
 
 SAME_BOX_IOU = 0.5
@@ -238,7 +239,7 @@ def sequence_of(
     for index in frames:
         rows, here = rows_in.get(index, true.iloc[:0]), found_in.get(index, [])
         boxes = np.array([box for _, box in here], float).reshape(-1, 4)
-        iou = ious(rows[["x1", "y1", "x2", "y2"]].to_numpy(float), boxes)
+        iou = overlaps(rows[["x1", "y1", "x2", "y2"]].to_numpy(float), boxes)
         hidden = rows["visible"].to_numpy(float) < counted_from
         spare = {j for i, j in _pairs(np.where(iou >= SAME_BOX_IOU, iou, 0.0)) if hidden[i]}
         kept = [j for j in range(len(here)) if j not in spare]
@@ -344,13 +345,3 @@ def _pairs(score: np.ndarray) -> list[tuple[int, int]]:
 
     rows, columns = linear_sum_assignment(-score)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if score[i, j] > 0]
-
-
-def ious(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union [n, m] of boxes [n, 4] and [m, 4]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    both = np.maximum(high - low, 0.0).prod(axis=2)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
-    either = area_a[:, None] + area_b[None, :] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
