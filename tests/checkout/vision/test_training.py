@@ -1,0 +1,78 @@
+"""A whole training, of a few small pictures: what it writes can be loaded anywhere, and knows our three classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from checkout.errors import InputError
+from checkout.vision.detector import CLASSES, Detector
+from checkout.vision.training import train
+from checkout.vision.training_data import HAND, ITEM, PERSON, UNBOXED, Boxed, yolo_rows
+
+SIDE = 64
+
+
+def picture(rng: np.random.Generator) -> Boxed:
+    """A thing of each class, a patch of its own grey."""
+    image = rng.integers(0, 60, (SIDE, SIDE, 3)).astype(np.uint8)
+    boxes = []
+    for label in (HAND, ITEM, PERSON):
+        x, y = (int(v) for v in rng.integers(0, SIDE - 20, 2))
+        image[y : y + 18, x : x + 18] = 100 + 60 * label
+        boxes.append([x, y, x + 18, y + 18])
+    return Boxed(image, np.array([HAND, ITEM, PERSON]), np.array(boxes, float))
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    """`train`'s folder with the frames that it would render."""
+    rng = np.random.default_rng(1)
+    frames = tmp_path / "out" / "work" / "frames-16-1"
+    for split, count in (("train", 16), ("val", 4)):
+        for kind in ("images", "labels"):
+            (frames / kind / split).mkdir(parents=True)
+        for number in range(count):
+            made = picture(rng)
+            cv2.imwrite(str(frames / "images" / split / f"{number}.jpg"), made.image)
+            (frames / "labels" / split / f"{number}.txt").write_text(yolo_rows(made))
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def items_only(tmp_path: Path) -> Path:
+    """A folder of real pictures in which only items have boxes."""
+    rng = np.random.default_rng(2)
+    folder = tmp_path / "items"
+    folder.mkdir()
+    for number in range(4):
+        made = picture(rng)
+        cv2.imwrite(str(folder / f"{number}.png"), made.image)
+        x1, y1, x2, y2 = made.boxes[ITEM]
+        box = f"<xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+        (folder / f"{number}.xml").write_text(
+            f"<annotation><size><width>{SIDE}</width><height>{SIDE}</height></size>"
+            f"<object><name>cola</name><bndbox>{box}</bndbox></object></annotation>"
+        )
+    return folder
+
+
+def test_a_training_writes_weights_that_load_and_a_card(rendered: Path, items_only: Path) -> None:
+    weights = train(
+        rendered, frames=16, epochs=1, imgsz=SIDE, seed=1, real=[items_only], workers=1, device="cpu"
+    )
+    real = sorted((rendered / "work" / "data" / "labels" / "train").glob("real-*.txt"))
+    assert real
+    for file in real:
+        unboxed = {int(row.split()[0]) for row in file.read_text().splitlines()} - set(range(len(CLASSES)))
+        assert unboxed == {UNBOXED + HAND, UNBOXED + PERSON}
+    detector = Detector(weights)
+    assert detector.sees == CLASSES
+    assert detector.model.names == dict(enumerate(CLASSES))
+    assert (rendered / f"{weights.stem}_openvino_model").is_dir()
+    assert "1 epochs at 64 px" in weights.with_suffix(".md").read_text()
+    with pytest.raises(InputError, match="exists"):
+        train(rendered, frames=16, epochs=1, imgsz=SIDE, seed=1, workers=1, device="cpu")
