@@ -372,6 +372,9 @@ def train_command(
     weights: Annotated[
         str | None, typer.Option(help="Ultralytics checkpoint to start from; else from scratch.")
     ] = None,
+    blend: Annotated[
+        float, typer.Option(help="Share of what was trained in the mean with --weights that is written.")
+    ] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
     device: Annotated[str | None, typer.Option(help="cpu, 0, ...; else what Ultralytics chooses.")] = None,
@@ -383,7 +386,7 @@ def train_command(
     with progress_bar() as tell:
         made = train(
             out, frames=frames, epochs=epochs, imgsz=imgsz, seed=seed, real=tuple(real or ()), real_test=real_test,
-            weights=weights, resume=resume, workers=workers, device=device, force=force, progress=tell,
+            weights=weights, blend=blend, resume=resume, workers=workers, device=device, force=force, progress=tell,
         )  # fmt: skip
     typer.echo(f"{made}, model card {made.with_suffix('.md')}")
 

@@ -41,6 +41,7 @@ def train(
     real: Sequence[Path] = (),
     real_test: Path | None = None,
     weights: str | None = None,
+    blend: float = 1.0,
     resume: bool = False,
     workers: int = 2,
     device: str | None = None,
@@ -57,11 +58,20 @@ def train(
         real: folders of real pictures, see `training_data.load_real`.
         real_test: such a folder that is only scored, never trained on.
         weights: an Ultralytics checkpoint to start from; None starts from scratch.
+        blend: share of what was trained in the weights that are written, the rest being `weights` (Wortsman et al.
+            2022, "Robust fine-tuning of zero-shot models": a mean of both often keeps what each knows).
         progress: called with what is being done and the share done, 0-1.
 
     Raises:
-        InputError: a folder cannot be used, or `out` holds weights already and `force` is not set.
+        InputError: a folder cannot be used, `out` holds weights already and `force` is not set, or a blend is asked
+            for that is no share, or without weights to start from.
     """
+    if not 0 < blend <= 1:
+        raise InputError("--blend", "", f"{blend:g}, expected a share over 0 and up to 1")
+    if blend < 1 and weights is None:
+        raise InputError(
+            "--blend", "", f"{blend:g} without weights to start from", "name them with --weights"
+        )
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     tell = progress or (lambda doing, share: None)
     kind = kind_of(device)
@@ -125,6 +135,8 @@ def train(
     best = work / "run" / "weights" / "best.pt"
     shutil.copy(best, target)
     forget_places(target)
+    if blend < 1:
+        blend_weights(target, str(weights), blend)
     tell("exporting", 0.0)
     exported = export_openvino(target, imgsz)
     scores = {
@@ -141,7 +153,7 @@ def train(
     curves = work / "run" / "results.csv"
     if curves.is_file():
         shutil.copy(curves, out / f"{SHIPPED_NAME}.curves.csv")
-    _write_card(out / f"{SHIPPED_NAME}.md", work, seconds, scores, exported)
+    _write_card(out / f"{SHIPPED_NAME}.md", work, seconds, scores, exported, blend)
     return target
 
 
@@ -189,6 +201,24 @@ def forget_places(weights: Path) -> None:
         if isinstance(holder, dict):
             holder.update({k: Path(v).name for k, v in holder.items() if isinstance(v, str) and os.sep in v})
     torch.save(checkpoint, weights)
+
+
+def blend_weights(target: Path, start: str, share: float) -> None:
+    """Make each number of a checkpoint the mean of its own, by `share`, and that of the weights it started from."""
+    import torch
+    from ultralytics import YOLO
+
+    checkpoint = torch.load(target, map_location="cpu", weights_only=False)
+    model = checkpoint.get("ema") or checkpoint["model"]
+    kind = next(model.parameters()).dtype
+    before: dict[str, torch.Tensor] = YOLO(start).model.float().state_dict()  # type: ignore[union-attr]
+    mean = {
+        key: (share * value + (1 - share) * before[key] if value.is_floating_point() else value)
+        for key, value in model.float().state_dict().items()
+    }
+    model.load_state_dict(mean)
+    model.to(kind)
+    torch.save(checkpoint, target)
 
 
 def export_openvino(weights: Path, imgsz: int) -> Path:
@@ -260,13 +290,20 @@ def _score(weights: Path, data: Path, imgsz: int) -> dict[str, dict[str, float]]
 
 
 def _write_card(
-    path: Path, work: Path, seconds: float, scores: dict[str, dict[str, dict[str, float]]], exported: Path
+    path: Path,
+    work: Path,
+    seconds: float,
+    scores: dict[str, dict[str, dict[str, float]]],
+    exported: Path,
+    blend: float,
 ) -> None:
     import yaml
 
     facts = json.loads((work / "data" / "facts.json").read_text())
     args = yaml.safe_load((work / "run" / "args.yaml").read_text())
     start = Path(args["model"]).name if args.get("pretrained") else f"{ARCHITECTURE} from scratch"
+    if blend < 1:
+        start += f"; the weights are {blend:g} of what was trained and {1 - blend:g} of these"
     real = ", ".join(f"`{name}`" for name in facts["real"]) or "none"
     held = json.loads((work / "data" / "counts.json").read_text())
     counts = ", ".join(f"{number} {kind}" for kind, number in held.items())

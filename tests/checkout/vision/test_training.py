@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from ultralytics.nn.tasks import DetectionModel
 
 from checkout.errors import InputError
 from checkout.vision.detector import CLASSES, Detector
-from checkout.vision.training import train
+from checkout.vision.training import blend_weights, train
 from checkout.vision.training_data import HAND, ITEM, PERSON, UNBOXED, Boxed, yolo_rows
 
 SIDE = 64
@@ -76,3 +78,25 @@ def test_a_training_writes_weights_that_load_and_a_card(rendered: Path, items_on
     assert "1 epochs at 64 px" in weights.with_suffix(".md").read_text()
     with pytest.raises(InputError, match="exists"):
         train(rendered, frames=16, epochs=1, imgsz=SIDE, seed=1, workers=1, device="cpu")
+
+
+def test_a_blend_is_the_mean_of_what_was_and_what_is(tmp_path: Path) -> None:
+    made = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = DetectionModel("yolo26n.yaml", nc=len(CLASSES), verbose=False)
+        torch.save({"model": model, "ema": None}, tmp_path / f"{seed}.pt")
+        made.append({key: value.clone() for key, value in model.state_dict().items()})
+    blend_weights(tmp_path / "2.pt", str(tmp_path / "1.pt"), 0.7)
+    mean = torch.load(tmp_path / "2.pt", weights_only=False)["model"].state_dict()
+    for key, value in mean.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, 0.3 * made[0][key] + 0.7 * made[1][key], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("blend", "why"), [(0.0, "expected a share"), (0.5, "without weights to start from")]
+)
+def test_a_blend_of_nothing_is_refused(tmp_path: Path, blend: float, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        train(tmp_path, blend=blend)
