@@ -364,8 +364,8 @@ def train_command(
         list[Path] | None,
         typer.Option(
             "--real",
-            help="Real pictures: boxed (Pascal VOC) or outlined; a class without a box in the whole folder is not"
-            " learnt from it. Or videos of a hand before a plain ground. Repeatable.",
+            help="Real pictures: boxed (Pascal VOC; a class without a box in the whole folder is not learnt from it),"
+            " outlined (items), or videos of a hand before a plain ground. Repeatable.",
         ),
     ] = None,
     real_test: Annotated[Path | None, typer.Option(help="Such frames that are only scored.")] = None,
@@ -373,7 +373,7 @@ def train_command(
         str | None, typer.Option(help="Ultralytics checkpoint to start from; else from scratch.")
     ] = None,
     blend: Annotated[
-        float, typer.Option(help="Share of what was trained in the mean with --weights that is written.")
+        float, typer.Option(help="Share of what is trained in what is written; the rest is --weights.")
     ] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,

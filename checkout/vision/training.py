@@ -64,15 +64,10 @@ def train(
 
     Raises:
         InputError: a folder cannot be used, `out` holds weights already and `force` is not set, or a blend is asked
-            for that is no share, or without weights to start from.
+            for that is no share, without weights to start from, or with weights of other classes.
     """
-    if not 0 < blend <= 1:
-        raise InputError("--blend", "", f"{blend:g}, expected a share over 0 and up to 1")
-    if blend < 1 and weights is None:
-        raise InputError(
-            "--blend", "", f"{blend:g} without weights to start from", "name them with --weights"
-        )
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    _check_blend(blend, weights)
     tell = progress or (lambda doing, share: None)
     kind = kind_of(device)
     target = out / f"{SHIPPED_NAME}.pt"
@@ -84,6 +79,10 @@ def train(
     if not resume:
         shutil.rmtree(work / "run", ignore_errors=True)
         _data_set(work, frames, imgsz, seed, real, workers, tell)
+        (work / "start.json").write_text(json.dumps({"weights": weights, "blend": blend}))
+    elif (work / "start.json").is_file():
+        begun = json.loads((work / "start.json").read_text())
+        weights, blend = begun["weights"], begun["blend"]
 
     from ultralytics import YOLO
 
@@ -201,6 +200,25 @@ def forget_places(weights: Path) -> None:
         if isinstance(holder, dict):
             holder.update({k: Path(v).name for k, v in holder.items() if isinstance(v, str) and os.sep in v})
     torch.save(checkpoint, weights)
+
+
+def _check_blend(blend: float, weights: str | None) -> None:
+    """Refuse a blend that could not be made once the training has ended."""
+    if not 0 < blend <= 1:
+        raise InputError("--blend", "", f"{blend:g}, expected a share over 0 and up to 1")
+    if blend == 1:
+        return
+    if weights is None:
+        raise InputError(
+            "--blend", "", f"{blend:g} without weights to start from", "name them with --weights"
+        )
+
+    from ultralytics import YOLO
+
+    names = YOLO(weights, task="detect").names
+    if names != dict(enumerate(CLASSES)):
+        problem = f"{len(names)} classes, a blend needs exactly {', '.join(CLASSES)}"
+        raise InputError(weights, "names", problem, "train from them without --blend")
 
 
 def blend_weights(target: Path, start: str, share: float) -> None:
@@ -336,7 +354,7 @@ def _write_card(
     lines += [
         "",
         "## Limits",
-        "Most of what it saw is rendered; real frames come from one small shelf seen from above. Other real",
-        "cameras, gloves, trolleys and crowds were never shown to it. `person` was only learnt from rendered people.",
+        "Most of what it saw is rendered. Real people, cameras, gloves, trolleys and crowds were shown to it only as",
+        "far as the real folders above hold them; a class that these do not box was learnt from rendered frames alone.",
     ]
     path.write_text("\n".join(lines) + "\n")

@@ -100,3 +100,33 @@ def test_a_blend_is_the_mean_of_what_was_and_what_is(tmp_path: Path) -> None:
 def test_a_blend_of_nothing_is_refused(tmp_path: Path, blend: float, why: str) -> None:
     with pytest.raises(InputError, match=why):
         train(tmp_path, blend=blend)
+
+
+def test_a_blend_with_weights_of_other_classes_is_refused_before_it_trains(tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    model = DetectionModel("yolo26n.yaml", nc=5, verbose=False)
+    torch.save({"model": model, "ema": None}, other)
+    with pytest.raises(InputError, match="5 classes, a blend needs exactly hand, item, person"):
+        train(tmp_path / "out", weights=str(other), blend=0.5)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_training_keeps_its_blend(rendered: Path) -> None:
+    begun = train(rendered, frames=16, epochs=1, imgsz=SIDE, seed=1, workers=1, device="cpu")
+    start = begun.rename(rendered / "start.pt")
+
+    def stop(doing: str, share: float) -> None:
+        if (
+            doing == "training"
+            and share < 1
+            and (rendered / "work" / "run" / "weights" / "last.pt").is_file()
+        ):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            rendered, frames=16, epochs=3, imgsz=SIDE, seed=1, workers=1, device="cpu", weights=str(start),
+            blend=0.25, progress=stop, force=True,
+        )  # fmt: skip
+    train(rendered, resume=True, workers=1, device="cpu")
+    assert "0.25 of what was trained" in begun.with_suffix(".md").read_text()
