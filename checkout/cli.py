@@ -88,6 +88,15 @@ ClassMapOption = Annotated[
 EveryFrameOption = Annotated[
     bool, typer.Option("--every-frame", help="Look at every frame, not only where something happens.")
 ]
+LooksOption = Annotated[
+    float | None,
+    typer.Option(
+        "--looks-hz",
+        min=0.5,
+        max=1000,
+        help="Most looks a second at each calibrated camera; 10 without it. Fewer are less work.",
+    ),
+]
 SensorsOption = Annotated[
     str, typer.Option("--sensors", help="vision, plates, or both separated by a comma.")
 ]
@@ -511,6 +520,7 @@ def receipts_command(
     detector: DetectorOption = None,
     class_map: ClassMapOption = None,
     every_frame: EveryFrameOption = False,
+    looks_hz: LooksOption = None,
     annotate: Annotated[Path | None, typer.Option(help="Write the video with what was seen.")] = None,
     item_threshold: Annotated[
         float, typer.Option(help="Item confidence under which a sale is reviewed.")
@@ -543,11 +553,14 @@ def receipts_command(
 
     if (recording is None) == (video is None):
         raise InputError("receipts", "", "expected a recording folder or --video FILE, and not both")
-    told = {"--explain": explain or None, "--report": report, "--csv": to_csv, "--competition": competition}
+    told = {
+        "--explain": explain or None, "--report": report, "--csv": to_csv, "--competition": competition,
+        "--looks-hz": looks_hz,
+    }  # fmt: skip
     for option, value in told.items():
         if video is not None and value is not None:
             raise InputError(
-                option, "", "needs a recording folder; a plain video has no products and no plates"
+                option, "", "needs a recording folder; a plain video has no calibration, products or plates"
             )
     _writable(to_json, annotate, report, to_csv, competition, force=force)
     mapped = parse_classes(class_map, option="--class-map")
@@ -564,7 +577,8 @@ def receipts_command(
             opened = Recording.open(recording)
             seen = perceive(
                 opened, detector=detector, class_map=mapped, policy=policy, sensors=_list(sensors),
-                progress=tell, annotate=annotate, force=force, every_frame=every_frame, keep_detections=False,
+                progress=tell, annotate=annotate, force=force, every_frame=every_frame, looks_hz=looks_hz,
+                keep_detections=False,
             )  # fmt: skip
             names = {p.product: p.name for p in opened.catalog.values()}
             if to_csv is not None:
@@ -629,6 +643,7 @@ def evaluate_command(
         typer.Option(help="Write the only recording's video with what was perceived and the truth."),
     ] = None,
     every_frame: EveryFrameOption = False,
+    looks_hz: LooksOption = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Recordings watched side by side, 1 GB each.")
     ] = 2,
@@ -645,7 +660,7 @@ def evaluate_command(
             raise InputError("--truth", "", "goes with one plain video; recordings hold their own truth")
         unfit = {
             "--profile": profile, "--fit-confidence": fit_confidence, "--report": report_folder, "--annotate": annotate,
-            "--sensors": sensors,
+            "--sensors": sensors, "--looks-hz": looks_hz,
         }  # fmt: skip
         for option, value in unfit.items():
             if value is not None:
@@ -672,6 +687,7 @@ def evaluate_command(
         annotate,
         report_folder,
         every_frame=every_frame,
+        looks_hz=looks_hz,
         workers=workers,
         force=force,
     )
@@ -701,6 +717,7 @@ def _evaluate_recordings(
     report_folder: Path | None,
     *,
     every_frame: bool,
+    looks_hz: float | None,
     workers: int,
     force: bool,
 ) -> list[EvaluationReport]:
@@ -712,8 +729,8 @@ def _evaluate_recordings(
     with progress_bar() as tell:
         reports = evaluate_each(
             recordings, sensor_sets, detector=detector, class_map=class_map,
-            confidence=ConfidenceMap() if fit_confidence else None, every_frame=every_frame, workers=workers,
-            progress=tell, annotate=annotate, force=force,
+            confidence=ConfidenceMap() if fit_confidence else None, every_frame=every_frame, looks_hz=looks_hz,
+            workers=workers, progress=tell, annotate=annotate, force=force,
         )  # fmt: skip
         if report_folder is not None:
             write_page(report_folder, reports, command=command_line(), force=force, progress=tell)

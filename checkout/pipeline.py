@@ -150,6 +150,7 @@ def watch(
     class_map: Mapping[str, str] | None = None,
     steps: Sequence[WeightStep] = (),
     every_frame: bool = False,
+    looks_hz: float | None = None,
     keep_detections: bool = True,
     keep_from: float | None = None,
     progress: Progress | None = None,
@@ -158,7 +159,7 @@ def watch(
 
     Args:
         steps: of the plates; a camera that sees a plate looks when it steps.
-        every_frame, keep_detections: as in `perceive`.
+        every_frame, looks_hz, keep_detections: as in `perceive`.
         keep_from: score from which detections are kept; None for the least that anything is made of.
 
     Raises:
@@ -170,7 +171,7 @@ def watch(
     model = Detector(detector, class_map=class_map)
     blind = [f"{model.name} does not see a {k}" for k in ("hand", "item", "person") if k not in model.sees]
     sight = watch_recording(
-        recording, model, progress, steps=steps, every_frame=every_frame, keep=keep_detections,
+        recording, model, progress, steps=steps, every_frame=every_frame, looks_hz=looks_hz, keep=keep_detections,
         keep_from=LOWEST_CONFIDENCE if keep_from is None else keep_from,
     )  # fmt: skip
     return Watched(sight, model.name, (*blind, *sight.warnings))
@@ -242,6 +243,7 @@ def perceive(
     annotate: Path | None = None,
     force: bool = False,
     every_frame: bool = False,
+    looks_hz: float | None = None,
     keep_detections: bool = True,
 ) -> Perceived:
     """Turn a recording into shelf events and receipts, from whichever of its sensors are asked for.
@@ -254,6 +256,7 @@ def perceive(
         progress: called with what is being done and the share done, 0-1.
         annotate: where to write the annotated video.
         every_frame: let the network see every frame, whether or not anything moves.
+        looks_hz: most looks a second at each camera, evenly spread; None for `attention.LOOKS_HZ`.
         keep_detections: False where memory is not to grow with the video's length.
 
     Raises:
@@ -266,7 +269,8 @@ def perceive(
     if "vision" in usable:
         watched = watch(
             recording, detector=detector, class_map=class_map, steps=weighed.steps if weighed else (),
-            every_frame=every_frame, keep_detections=keep_detections or annotate is not None, progress=progress,
+            every_frame=every_frame, looks_hz=looks_hz, keep_detections=keep_detections or annotate is not None,
+            progress=progress,
         )  # fmt: skip
     perceived = fuse(recording, watched, weighed, sensors=sensors, policy=policy, confidence=confidence)
     if annotate is not None:

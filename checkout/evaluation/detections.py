@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from checkout.vision.detector import CLASSES
@@ -102,13 +103,25 @@ class DetectionMetric:
         return scores
 
 
+def looked_at(true: pd.DataFrame, looked: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The true boxes of the frames that the network saw, see `Sight.looked`: others show where things were before."""
+    seen = np.zeros(len(true), bool)
+    for camera, frames in looked.items():
+        seen |= ((true["camera"] == camera) & true["frame"].isin(frames)).to_numpy(bool)
+    return true[seen]
+
+
 def _apart(true: pd.DataFrame) -> pd.DataFrame:
-    """The rows of frames that lie at least `FRAMES_APART` apart."""
-    kept: list[int] = []
-    for frame in sorted(true["frame"].unique()):
-        if not kept or frame - kept[-1] >= FRAMES_APART:
-            kept.append(int(frame))
-    return true[true["frame"].isin(kept)]
+    """The rows of each camera's frames that lie at least `FRAMES_APART` apart."""
+    kept = np.zeros(len(true), bool)
+    cameras, frames = true["camera"].astype(str).to_numpy(), true["frame"].to_numpy(int)
+    for camera in np.unique(cameras):
+        own, chosen = cameras == camera, [-FRAMES_APART]
+        for frame in np.unique(frames[own]):
+            if frame - chosen[-1] >= FRAMES_APART:
+                chosen.append(int(frame))
+        kept |= own & np.isin(frames, chosen)
+    return true[kept]
 
 
 def _rows(table: pd.DataFrame, value: str) -> Iterator[tuple[str, int, str, float, list[float]]]:

@@ -28,7 +28,7 @@ from checkout.evaluation.confusions import (
     product_confusions,
 )
 from checkout.evaluation.curves import EventCurve, EventCurveMetric
-from checkout.evaluation.detections import SCORED_FROM, DetectionMetric, DetectionScore
+from checkout.evaluation.detections import SCORED_FROM, DetectionMetric, DetectionScore, looked_at
 from checkout.evaluation.events import EventMetric, EventScore, judge_events, judged_table
 from checkout.evaluation.floor import LeftMetric, LeftScore
 from checkout.evaluation.identities import IdentityMetric, IdentityScore, NamingScore
@@ -144,6 +144,7 @@ def evaluate(
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
     every_frame: bool = False,
+    looks_hz: float | None = None,
     workers: int = 1,
     progress: Progress | None = None,
     annotate: Path | None = None,
@@ -152,7 +153,7 @@ def evaluate(
     """Perceive every recording and judge it by its truth; as `evaluate_each` with one set of sensors."""
     (report,) = evaluate_each(
         recordings, [sensors], detector=detector, class_map=class_map, policy=policy, confidence=confidence,
-        every_frame=every_frame, workers=workers, progress=progress, annotate=annotate, force=force,
+        every_frame=every_frame, looks_hz=looks_hz, workers=workers, progress=progress, annotate=annotate, force=force,
     )  # fmt: skip
     return report
 
@@ -166,6 +167,7 @@ def evaluate_each(
     policy: ReviewPolicy | None = None,
     confidence: ConfidenceMap | None = None,
     every_frame: bool = False,
+    looks_hz: float | None = None,
     workers: int = 1,
     progress: Progress | None = None,
     annotate: Path | None = None,
@@ -176,6 +178,7 @@ def evaluate_each(
     A recording that cannot be used is named in `failed` and left out.
 
     Args:
+        every_frame, looks_hz: as in `pipeline.perceive`.
         workers: processes that watch recordings side by side, about 1 GB each; 1 watches in this process.
         annotate: where to write the video of the only recording, with what was perceived by the first set and the
             truth.
@@ -185,7 +188,14 @@ def evaluate_each(
     """
     judges = [_Judge(tuple(sensors)) for sensors in sensor_sets]
     for path, sensed in _sensed_each(
-        recordings, [judge.sensors for judge in judges], detector, class_map, every_frame, workers, progress
+        recordings,
+        [judge.sensors for judge in judges],
+        detector,
+        class_map,
+        every_frame,
+        looks_hz,
+        workers,
+        progress,
     ):
         for judge in judges:
             try:
@@ -218,6 +228,7 @@ def _sensed_each(
     detector: str | Path | None,
     class_map: Mapping[str, str] | None,
     every_frame: bool,
+    looks_hz: float | None,
     workers: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Path, _Sensed | InputError]]:
@@ -241,6 +252,7 @@ def _sensed_each(
             detector,
             class_map,
             every_frame,
+            looks_hz,
             None if several else within(index),
             workers,
         )
@@ -269,6 +281,7 @@ def _sensed(
     detector: str | Path | None,
     class_map: Mapping[str, str] | None,
     every_frame: bool,
+    looks_hz: float | None,
     progress: Progress | None,
     workers: int = 1,
 ) -> _Sensed | InputError:
@@ -302,7 +315,7 @@ def _sensed(
         try:
             watched = watch(
                 recording, detector=detector, class_map=class_map, steps=steps, every_frame=every_frame,
-                keep_from=SCORED_FROM, progress=progress,
+                looks_hz=looks_hz, keep_from=SCORED_FROM, progress=progress,
             )  # fmt: skip
             light = grey_level(recording)
         except InputError as error:
@@ -372,9 +385,10 @@ class _Judge:
             sight, detections = watched.sight, watched.sight.detections
             if (recording.path / "boxes.parquet").is_file() and detections is not None:
                 fps = {c.camera: c.fps for c in recording.cameras if c.calibrated}
-                self._detections.update(recording.id, recording.boxes, detections)
+                true = looked_at(recording.boxes, sight.looked)
+                self._detections.update(recording.id, true, detections)
                 self._identities.update(
-                    recording.boxes, detections, sight.sightings, sight.people, fps, recording.entries
+                    true, detections, sight.sightings, sight.people, fps, recording.entries
                 )
         for metric in (self._events, self._actions, self._curves):
             metric.update(truth.events, seen.events)

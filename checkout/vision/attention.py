@@ -36,6 +36,11 @@ without `--every-frame`: F1 of the shelf events is 0.949 both ways, and 0.806 wi
 LINGER_S = 2.5
 """Assumed: for this long after the last motion still frames are taken into account, so that hands that rest are not
 lost and the shelf is seen as it was left."""
+LOOKS_HZ = 10.0
+"""Measured (docs/detector.md, "When it looks"): no calibrated camera is looked at more often than this, for more often
+brings nothing. All that is made of the boxes was fitted at this rate."""
+EARLY = 0.25
+"""Assumed: a frame that is early by this share of the time between two looks is not late for the next."""
 STEP_MARGIN_S = 1.5
 """Every frame this long before and after a weight step is looked at (a rule of the project)."""
 
@@ -100,6 +105,7 @@ class Attention:
         shelf: as `MotionGate`.
         busy_s: times (start, end) in which every frame is looked at, in order.
         every_frame: look at all of them, always.
+        most_hz: take so many frames a second into account, evenly spread, as if the camera took no more.
 
     Attributes:
         motion: what moved in the last frame.
@@ -111,8 +117,10 @@ class Attention:
         busy_s: Sequence[tuple[float, float]] = (),
         *,
         every_frame: bool = False,
+        most_hz: float | None = None,
     ) -> None:
         self._gate, self._every = MotionGate(shelf), every_frame
+        self._apart_s, self._due_s = 1 / most_hz if most_hz else 0.0, -np.inf
         self.motion = Motion.NOTHING
         self._busy = deque(sorted(busy_s))
         self._since_look, self._moved_s = 0, -np.inf
@@ -132,6 +140,10 @@ class Attention:
         if self._every:
             self._gate.looked()
             return True, True
+        if t_s < self._due_s - EARLY * self._apart_s:
+            return False, False
+        # Evenly spread however the frames fall; after a gap it begins anew.
+        self._due_s = (self._due_s if self._due_s > t_s - self._apart_s else t_s) + self._apart_s
         while self._busy and self._busy[0][1] < t_s:
             self._busy.popleft()
         busy = bool(self._busy) and self._busy[0][0] <= t_s

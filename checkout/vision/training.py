@@ -15,7 +15,7 @@ from typing import Any
 from checkout.errors import InputError
 from checkout.output import check_free
 from checkout.vision import training_data
-from checkout.vision.detector import CLASSES, SHIPPED_NAME
+from checkout.vision.detector import CLASSES, SHIPPED_NAME, load_model
 
 ARCHITECTURE = "yolo26n.yaml"
 VALIDATION_SHARE = 0.06
@@ -63,11 +63,12 @@ def train(
         progress: called with what is being done and the share done, 0-1.
 
     Raises:
-        InputError: a folder cannot be used, `out` holds weights already and `force` is not set, or a blend is asked
-            for that is no share, without weights to start from, or with weights of other classes.
+        InputError: a folder cannot be used, `out` holds weights already and `force` is not set, `weights` are none
+            that can be trained, or a blend is asked for that is no share, without weights to start from, or with
+            weights of other classes.
     """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    _check_blend(blend, weights)
+    _check_start(weights, blend)
     tell = progress or (lambda doing, share: None)
     kind = kind_of(device)
     target = out / f"{SHIPPED_NAME}.pt"
@@ -202,21 +203,19 @@ def forget_places(weights: Path) -> None:
     torch.save(checkpoint, weights)
 
 
-def _check_blend(blend: float, weights: str | None) -> None:
-    """Refuse a blend that could not be made once the training has ended."""
+def _check_start(weights: str | None, blend: float) -> None:
+    """Refuse weights that cannot be trained, and a blend that could not be made, before anything is rendered."""
     if not 0 < blend <= 1:
         raise InputError("--blend", "", f"{blend:g}, expected a share over 0 and up to 1")
-    if blend == 1:
-        return
     if weights is None:
-        raise InputError(
-            "--blend", "", f"{blend:g} without weights to start from", "name them with --weights"
-        )
-
-    from ultralytics import YOLO
-
-    names = YOLO(weights, task="detect").names
-    if names != dict(enumerate(CLASSES)):
+        if blend < 1:
+            problem = f"{blend:g} without weights to start from"
+            raise InputError("--blend", "", problem, "name them with --weights")
+        return
+    if Path(weights).suffix != ".pt":
+        raise InputError(weights, "", "is not a checkpoint that can be trained, expected .pt")
+    names = load_model(Path(weights)).names
+    if blend < 1 and names != dict(enumerate(CLASSES)):
         problem = f"{len(names)} classes, a blend needs exactly {', '.join(CLASSES)}"
         raise InputError(weights, "names", problem, "train from them without --blend")
 

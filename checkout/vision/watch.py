@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,8 @@ import pandas as pd
 
 from checkout.events import LeftOnFloor, ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
-from checkout.vision.attention import STEP_MARGIN_S, Attention, Motion, shelf_cells
-from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE, Detections, Detector
+from checkout.vision.attention import LOOKS_HZ, STEP_MARGIN_S, Attention, Motion, shelf_cells
+from checkout.vision.detector import AT_ONCE, CLASSES, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.floor import FloorWatch
 from checkout.vision.freed_memory import FreedMemory
 from checkout.vision.hand_depth import Depth, ShelfFaces
@@ -58,6 +58,8 @@ AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
 NOTICED_AHEAD = 4
 """Assumed: the network is at most so many frames ahead of what is made of them."""
+MOST_WAITING = 8
+"""Assumed: a frame that the network is to see waits for another one for so many frames at most."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
@@ -80,6 +82,7 @@ class Sight:
         people: the box that each person was given in each frame, where one was.
         reaches: what the moments were made of, where they were to be kept.
         left: what was left on the floor.
+        looked: numbers of the frames that the network saw, of each camera, where detections were kept.
     """
 
     sightings: tuple[HandSighting, ...]
@@ -92,6 +95,7 @@ class Sight:
     people: tuple[PersonSighting, ...] = ()
     reaches: tuple[Reach, ...] = ()
     left: tuple[LeftOnFloor, ...] = ()
+    looked: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class _PlacesAround:
@@ -149,6 +153,10 @@ class DetectionLog:
         self._t_s.append(t_s)
         self._shown.append(len(self._count) - 1)
 
+    def looked_frames(self) -> np.ndarray:
+        """Numbers of the frames that the network saw, [n]."""
+        return np.array(self._frame, int)[np.diff(self._shown, prepend=-1) > 0]
+
     def table(self, camera: str, cameras: Sequence[str]) -> pd.DataFrame:
         """One row a box of a frame, `DETECTION_COLUMNS`, of one of the cameras."""
         count = np.array(self._count, int)
@@ -171,6 +179,22 @@ class DetectionLog:
                 **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"), start=1)},
             }
         )
+
+
+class Judged(NamedTuple):
+    """What a frame is worth.
+
+    Attributes:
+        looked: whether the network is to see it.
+        counts: whether it is to be taken into account at all.
+        moves: whether something moved at the shelf.
+        cells: see `Attention.cells`.
+    """
+
+    looked: bool
+    counts: bool
+    moves: bool
+    cells: np.ndarray
 
 
 class CameraWatch:
@@ -198,19 +222,26 @@ class CameraWatch:
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
         self._second, self._full = second, np.zeros(0)
         self._found, self._log = Detections.empty(), DetectionLog() if keep else None
-        self.network_frames, self.looked = 0, False
+        self.network_frames = 0
 
     def look(self, index: int, t_s: float, image: np.ndarray) -> Detections:
         """The detections of one frame, those of the last one that the network saw where that is enough."""
-        return self.notice(index, t_s, image)[0]
+        wanted = self.judge(t_s, image).looked
+        return self.notice(index, t_s, image, self.detect([image])[0] if wanted else None)
 
-    def notice(self, index: int, t_s: float, image: np.ndarray) -> tuple[Detections, bool]:
-        """The same, and whether the frame is to be taken into account."""
+    def judge(self, t_s: float, image: np.ndarray) -> Judged:
+        """What the next frame is worth. What the network saw in the ones before must be noticed by then."""
         hands = len(self._found.of("hand", at_least=BORN_CONFIDENCE)) > 0
         looks, counts = self.attention.judge(t_s, image, hands=hands)
-        self.looked = looks
-        if looks:
-            every = self._detector.detect([image], at_least=self._keep_from)[0]
+        return Judged(looks, counts, self.attention.motion is Motion.SHELF, self.attention.cells)
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """What the network sees in pictures, of this camera or of others, as faintly as is to be remembered."""
+        return self._detector.detect(images, at_least=self._keep_from)
+
+    def notice(self, index: int, t_s: float, image: np.ndarray, every: Detections | None) -> Detections:
+        """Take in a frame that was judged, and what the network saw in it, if it did; returns its detections."""
+        if every is not None:
             surely = every.confidence >= LOWEST_CONFIDENCE
             self._found, weak = every.where(surely), every.where(~surely)
             kept = [self._found, weak]
@@ -225,11 +256,15 @@ class CameraWatch:
             self.network_frames += 1
         if self._log is not None:
             self._log.frame(index, t_s)
-        return self._found, counts
+        return self._found
 
     def table(self, cameras: Sequence[str]) -> pd.DataFrame | None:
         """The detections of all frames of this camera, one of some; None when they were not kept."""
         return self._log.table(self.camera.camera, cameras) if self._log is not None else None
+
+    def looked_frames(self) -> np.ndarray:
+        """Numbers of the frames that the network saw; none when detections were not kept."""
+        return self._log.looked_frames() if self._log is not None else np.zeros(0, int)
 
     def seen(self, t_s: float, found: Detections) -> list[Seen]:
         """The hands of one frame, each with how surely it holds an item."""
@@ -261,6 +296,7 @@ def watch_recording(
     *,
     steps: Sequence[WeightStep] = (),
     every_frame: bool = False,
+    looks_hz: float | None = None,
     keep: bool = True,
     keep_from: float = LOWEST_CONFIDENCE,
 ) -> Sight:
@@ -269,6 +305,7 @@ def watch_recording(
     Args:
         steps: of the plates, when they are known already: the cameras that see a plate look when it steps.
         every_frame: let the network see every frame, whether or not anything moves.
+        looks_hz: most looks a second at each camera, evenly spread; None for `LOOKS_HZ`.
         keep: remember all detections, sightings and places, not only what the events need.
         keep_from: detections of this score on are remembered; what is made of them needs `LOWEST_CONFIDENCE`.
     """
@@ -286,7 +323,12 @@ def watch_recording(
     watches, second = {}, SecondLook()
     for camera in cameras:
         margins = [(start - STEP_MARGIN_S, end + STEP_MARGIN_S) for start, end in busy[camera.camera]]
-        attention = Attention(shelf_cells(recording.planogram, camera), margins, every_frame=every_frame)
+        attention = Attention(
+            shelf_cells(recording.planogram, camera),
+            margins,
+            every_frame=every_frame,
+            most_hz=looks_hz or LOOKS_HZ,
+        )
         watches[camera.camera] = CameraWatch(
             camera, detector, attention, second=second, keep=keep, keep_from=keep_from
         )
@@ -313,13 +355,13 @@ def watch_recording(
     count, freed = 0, FreedMemory()
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
-            t_s, name, image, found = noticed.t_s, noticed.camera, noticed.image, noticed.found
-            stalls.update(name, t_s, noticed.cells, moves=noticed.moves)
+            t_s, name, image, found, judged, seen = noticed
+            stalls.update(name, t_s, judged.cells, moves=judged.moves)
             count += 1
             freed.update(t_s)
             if progress and total:
                 progress(f"watching {recording.id}", min(1.0, count / total))
-            if noticed.looked:
+            if judged.looked:
                 # Only what the network sees anew says where people are; old boxes would say it twice.
                 bodies = found.of("person", at_least=PERSON_SCORE)
                 given = shoppers.update(name, t_s, bodies, image)
@@ -328,13 +370,12 @@ def watch_recording(
                         PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
                         for who, i in given.items()
                     ]
-            if not noticed.counts:
+            if not judged.counts:
                 continue
             where = shoppers.places(t_s)
             places.add(
                 Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
             )
-            seen = noticed.hands
             depths = partial(_depths, second, image, faces[name], seen)
             ended, tracks = hands.update(name, t_s, seen, where, depths)
             remember(memories[name], t_s, image, found)
@@ -371,23 +412,13 @@ def watch_recording(
 
 
 class Noticed(NamedTuple):
-    """What one camera's detector made of a frame.
-
-    Attributes:
-        cells: see `Attention.cells`.
-        moves: whether something moved at the shelf.
-        looked: whether the network saw this frame.
-        counts: whether the frame is to be taken into account; if so, `hands` are its hands.
-    """
+    """What one camera's detector made of a frame; `hands` are there if it is to be taken into account."""
 
     t_s: float
     camera: str
     image: np.ndarray
     found: Detections
-    cells: np.ndarray
-    moves: bool
-    looked: bool
-    counts: bool
+    judged: Judged
     hands: list[Seen]
 
 
@@ -396,12 +427,43 @@ def _noticed(
 ) -> Generator[Noticed, None, None]:
     """The frames of all cameras in time order."""
     videos = [(c.camera, recording.path / c.file) for c in cameras]
-    for t_s, index, name, image in frames_in_time_order(videos):
-        watch = watches[name]
-        found, counts = watch.notice(index, t_s, image)
-        hands = watch.seen(t_s, found) if counts else []
-        moves = watch.attention.motion is Motion.SHELF
-        yield Noticed(t_s, name, image, found, watch.attention.cells, moves, watch.looked, counts, hands)
+    for frames in _together(frames_in_time_order(videos), watches):
+        wanted = [image for (_, _, _, image), judged in frames if judged.looked]
+        seen = iter(watches[frames[0][0][2]].detect(wanted))
+        for (t_s, index, name, image), judged in frames:
+            found = watches[name].notice(index, t_s, image, next(seen) if judged.looked else None)
+            hands = watches[name].seen(t_s, found) if judged.counts else []
+            yield Noticed(t_s, name, image, found, judged, hands)
+
+
+Frame = tuple[float, int, str, np.ndarray]
+"""Seconds, frame number, camera, picture."""
+
+
+def _together(
+    frames: Iterable[Frame], watches: Mapping[str, CameraWatch]
+) -> Iterator[list[tuple[Frame, Judged]]]:
+    """Frames in their order, each with what it is worth, in groups of which the network can see all at once.
+
+    Nothing comes after a frame of the same camera that the network is still to see, because what a frame is worth hangs
+    on what was seen before.
+    """
+    group: list[tuple[Frame, Judged]] = []
+    wanted: set[str] = set()
+    for frame in frames:
+        t_s, _, name, image = frame
+        if name in wanted:
+            yield group
+            group, wanted = [], set()
+        judged = watches[name].judge(t_s, image)
+        group.append((frame, judged))
+        if judged.looked:
+            wanted.add(name)
+        if not wanted or len(wanted) == AT_ONCE or len(group) >= MOST_WAITING:
+            yield group
+            group, wanted = [], set()
+    if group:
+        yield group
 
 
 def _depths(
@@ -522,4 +584,7 @@ def _sight(
     detections = pd.concat(tables, ignore_index=True) if tables else None
     looked = sum(watch.network_frames for watch in watches)
     ordered = tuple(sorted(moments, key=lambda m: m.t_s))
-    return Sight(tuple(sightings), tuple(places), ordered, detections, frames, looked, tuple(warnings))
+    return Sight(
+        tuple(sightings), tuple(places), ordered, detections, frames, looked, tuple(warnings),
+        looked={watch.camera.camera: watch.looked_frames() for watch in watches},
+    )  # fmt: skip

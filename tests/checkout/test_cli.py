@@ -208,6 +208,7 @@ def test_weights_that_are_no_model_are_refused(weighed: Recording, tmp_path: Pat
     other.write_text("x")
     assert "is not a model" in refused("receipts", "--video", video, "--detector", other)
     assert "does not exist" in refused("receipts", "--video", video, "--detector", tmp_path / "no.pt")
+    assert "--looks-hz: needs a recording folder" in refused("receipts", "--video", video, "--looks-hz", "5")
 
 
 def test_faulty_words_are_refused(weighed: Recording, tmp_path: Path) -> None:

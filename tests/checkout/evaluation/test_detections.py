@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from checkout.evaluation.detections import DetectionMetric
+from checkout.evaluation.detections import FRAMES_APART, DetectionMetric, looked_at
 
 COLUMNS = ["camera", "frame", "label", "x1", "y1", "x2", "y2"]
 TRUE = pd.DataFrame(
@@ -41,3 +42,24 @@ def test_a_hidden_box_is_neither_asked_for_nor_held_against_the_detector() -> No
 def test_frames_without_truth_do_not_count() -> None:
     elsewhere = TRUE.assign(frame=[1, 2], confidence=0.99)
     assert score(pd.concat([TRUE.assign(confidence=0.5), elsewhere])) == pytest.approx(1.0)
+
+
+def test_only_frames_that_the_network_saw_are_asked_for() -> None:
+    both = pd.concat([TRUE, TRUE.assign(camera="cam1")], ignore_index=True)
+    seen = looked_at(both, {"cam0": np.array([4]), "cam1": np.array([0, 2])})
+    assert list(zip(seen["camera"], seen["frame"], strict=True)) == [("cam0", 4), ("cam1", 0)]
+    assert looked_at(both, {}).empty
+    stale = pd.concat([TRUE.iloc[:1], TRUE.iloc[:1].assign(frame=4)]).assign(confidence=0.9)
+    assert score(stale, looked_at(TRUE, {"cam0": np.array([0])})) == pytest.approx(1.0)
+    assert score(stale) < 0.6
+
+
+def test_frames_that_show_much_the_same_are_scored_once_in_each_camera() -> None:
+    boxes = [
+        (camera, f, "hand", 10.0, 10.0, 50.0, 50.0) for camera in ("cam0", "cam1") for f in range(0, 12, 2)
+    ]
+    true = pd.DataFrame(boxes, columns=COLUMNS).assign(visible=1.0)
+    late = true.assign(frame=true["frame"] + (true["camera"] == "cam1"))
+    metric = DetectionMetric()
+    metric.update("rec", late, late.assign(confidence=0.5))
+    assert metric.compute()[0].boxes == 2 * len(range(0, 12, FRAMES_APART))

@@ -39,6 +39,18 @@ def test_recordings_side_by_side_are_judged_as_one_by_one(recordings: list[Path]
     assert told[-1] == 1.0
 
 
+def test_fewer_looks_of_the_network_are_asked_for_and_only_those_are_scored(shipped: Path) -> None:
+    seen = {
+        looks: evaluate_each([shipped / "clean-01"], [["vision"]], looks_hz=looks)[0].detections
+        for looks in (None, 2.5)
+    }
+    boxes = {looks: {d.label: d.boxes for d in scores} for looks, scores in seen.items()}
+    # Every fourth frame of ten a second is scored, which is every look of 2.5 a second.
+    assert boxes[2.5]["item"] == pytest.approx(boxes[None]["item"], rel=0.15)
+    found = {looks: {d.label: d.map50 for d in scores} for looks, scores in seen.items()}
+    assert found[2.5] == pytest.approx(found[None], abs=0.03)
+
+
 def test_where_no_recording_can_be_used_the_fault_is_said(recordings: list[Path]) -> None:
     for workers in (1, 2):
         with pytest.raises(InputError, match=r"plates\.parquet"):

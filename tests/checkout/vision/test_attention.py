@@ -7,7 +7,15 @@ import pytest
 
 from checkout.catalog import Facing, Planogram
 from checkout.render.scene import View
-from checkout.vision.attention import ELSEWHERE_EVERY, LINGER_S, Attention, Motion, MotionGate, shelf_cells
+from checkout.vision.attention import (
+    ELSEWHERE_EVERY,
+    LINGER_S,
+    LOOKS_HZ,
+    Attention,
+    Motion,
+    MotionGate,
+    shelf_cells,
+)
 
 FPS = 10.0
 SHELF = np.zeros((45, 80), bool)
@@ -101,6 +109,34 @@ def test_still_frames_count_for_a_while_after_motion() -> None:
         LINGER_S + 0.1
     )
     assert not any(counted[30:])
+
+
+@pytest.mark.parametrize("fps", [4, 10, 12, 15, 25, 29.97, 60])
+def test_a_fast_camera_is_looked_at_as_often_as_a_slow_one(fps: float) -> None:
+    attention = Attention(SHELF, most_hz=LOOKS_HZ)
+    times = [index / fps for index in range(round(20 * fps))]
+    judged = [
+        attention.judge(t_s, picture((400 + 12 * (index % 7), 100)), hands=True)
+        for index, t_s in enumerate(times)
+    ]
+    looked = [t_s for t_s, (looks, _) in zip(times, judged, strict=True) if looks]
+    assert len(looked) == pytest.approx(20 * min(fps, LOOKS_HZ), abs=1)
+    assert max(np.diff(looked)) < 1 / min(fps, LOOKS_HZ) + 1.01 / fps
+    assert all(looks is counts for looks, counts in judged)
+
+
+def test_no_frame_of_an_unsteady_camera_is_left_out_at_its_own_rate_or_after_a_gap() -> None:
+    rng = np.random.default_rng(4)
+    steady = np.arange(100) / LOOKS_HZ
+    times = steady + rng.uniform(-0.012, 0.012, 100) + np.where(steady > 5, 3.3, 0.0)
+    attention = Attention(SHELF, most_hz=LOOKS_HZ)
+    images = [picture((400 + 12 * (index % 7), 100)) for index in range(7)]
+    assert all(attention.judge(t_s, images[i % 7], hands=True)[0] for i, t_s in enumerate(times))
+
+
+def test_every_frame_is_every_frame_of_a_fast_camera_too() -> None:
+    attention = Attention(SHELF, every_frame=True, most_hz=LOOKS_HZ)
+    assert all(attention.judge(index / 60, picture(), hands=False)[0] for index in range(60))
 
 
 def test_the_shelf_is_where_its_facings_are_seen_and_before_them() -> None:

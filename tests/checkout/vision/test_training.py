@@ -102,6 +102,24 @@ def test_a_blend_of_nothing_is_refused(tmp_path: Path, blend: float, why: str) -
         train(tmp_path, blend=blend)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("none.pt", None, "does not exist, expected YOLO weights"),
+        ("mine.onnx", b"", "is not a checkpoint that can be trained, expected .pt"),
+        ("mine.pt", b"no weights", "is not a YOLO detection model"),
+    ],
+)
+def test_weights_that_cannot_be_trained_are_refused_before_anything_is_rendered(
+    tmp_path: Path, name: str, content: bytes | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=why):
+        train(tmp_path / "out", weights=str(tmp_path / name))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_blend_with_weights_of_other_classes_is_refused_before_it_trains(tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     model = DetectionModel("yolo26n.yaml", nc=5, verbose=False)
