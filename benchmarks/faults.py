@@ -108,13 +108,10 @@ class Replay:
             )
             for (camera, frame), rows in detections.groupby(["camera", "frame"], observed=True)
         }
+        self.frame: tuple[str, int] = ("", 0)
 
     def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
-        """Nothing yet: which frames they are is known when they are noticed."""
-        return [Detections.empty() for _ in images]
-
-    def of(self, camera: str, frame: int) -> Detections:
-        return self._found.get((camera, frame), Detections.empty())
+        return [self._found.get(self.frame, Detections.empty()) for _ in images]
 
 
 def rewatched(recording: Recording, seen: Watched, fault: str) -> Watched:
@@ -126,11 +123,10 @@ def rewatched(recording: Recording, seen: Watched, fault: str) -> Watched:
     notice, frames = watching.CameraWatch.notice, watching.frames_in_time_order
 
     def noticed(
-        self: watching.CameraWatch, index: int, t_s: float, image: np.ndarray, every: Detections | None
-    ) -> Detections:
-        return notice(
-            self, index, t_s, image, None if every is None else replay.of(self.camera.camera, index)
-        )
+        self: watching.CameraWatch, index: int, t_s: float, image: np.ndarray
+    ) -> tuple[Detections, bool]:
+        replay.frame = (self.camera.camera, index)
+        return notice(self, index, t_s, image)
 
     def fewer(videos: Sequence[tuple[str, Path]]) -> object:
         for t_s, index, name, image in frames(videos):

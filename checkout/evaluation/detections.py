@@ -47,9 +47,23 @@ class DetectionMetric:
     _true: list[dict[str, Any]] = field(default_factory=list)
     _found: list[dict[str, Any]] = field(default_factory=list)
 
-    def update(self, recording: str, true: pd.DataFrame, found: pd.DataFrame) -> None:
-        """Add one recording; `true` as `Recording.boxes`, `found` as `Perceived.detections`."""
-        for camera, frame, label, visible, box in _rows(_apart(true), "visible"):
+    def update(
+        self,
+        recording: str,
+        true: pd.DataFrame,
+        found: pd.DataFrame,
+        looked: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Add one recording.
+
+        Args:
+            true: as `Recording.boxes`.
+            found: as `Perceived.detections`.
+            looked: frames that the network saw, see `Sight.looked`; all of them without it. Which frames are scored
+                does not hang on it otherwise, so that the same are scored however often is looked.
+        """
+        true = _apart(true) if looked is None else looked_at(_apart(true), looked)
+        for camera, frame, label, visible, box in _rows(true, "visible"):
             image = self._images.setdefault((recording, camera, frame), len(self._images) + 1)
             self._true.append(
                 {

@@ -385,10 +385,14 @@ class _Judge:
             sight, detections = watched.sight, watched.sight.detections
             if (recording.path / "boxes.parquet").is_file() and detections is not None:
                 fps = {c.camera: c.fps for c in recording.cameras if c.calibrated}
-                true = looked_at(recording.boxes, sight.looked)
-                self._detections.update(recording.id, true, detections)
+                self._detections.update(recording.id, recording.boxes, detections, sight.looked)
                 self._identities.update(
-                    true, detections, sight.sightings, sight.people, fps, recording.entries
+                    looked_at(recording.boxes, sight.looked),
+                    detections,
+                    sight.sightings,
+                    sight.people,
+                    fps,
+                    recording.entries,
                 )
         for metric in (self._events, self._actions, self._curves):
             metric.update(truth.events, seen.events)

@@ -42,9 +42,6 @@ LIBRARIES = {"onnx": ("onnx", "onnxslim", "onnxruntime"), "openvino": ("openvino
 """What the export to each form needs."""
 SAFE_LOAD = "ULTRALYTICS_SAFE_LOAD"
 
-AT_ONCE = 2
-"""Pictures that the network is shown together, where its form is known to take several: on two cores that is a tenth
-faster, with the same boxes to the bit; four are no faster than two."""
 ONE_THING_IOU = {"hand": 0.3, "item": 0.5, "person": 0.5}
 """Measured on rendered validation frames with former weights: boxes of one class that overlap this much are one
 thing's, and their mean, weighted by score, is nearer to it than the surest alone (hands: mAP50 0.47 against 0.43 by
@@ -116,7 +113,6 @@ class Detector:
     ) -> None:
         self._imgsz = imgsz
         self.shipped = weights is None
-        self._at_once = AT_ONCE if self.shipped else 1
         self.path = shipped_weights() if weights is None else Path(weights)
         self.model = load_model(self.path)
         names: dict[int, str] = dict(self.model.names)
@@ -146,24 +142,23 @@ class Detector:
     ) -> list[Detections]:
         """The detections in each picture, uint8 [height, width, 3], BGR, with at least this score."""
         found = []
-        for first in range(0, len(images), self._at_once):
-            some = list(images[first : first + self._at_once])
-            parts = [some] if len({image.shape for image in some}) == 1 else [[image] for image in some]
-            for part in parts:
-                size = network_size(part[0], self._imgsz)
-                for result in self.model.predict(part, imgsz=size, conf=at_least, verbose=False):
-                    found.append(self._known(result.boxes))
-        return found
-
-    def _known(self, boxes: Any) -> Detections:
-        """Ultralytics' boxes of one picture, of the classes that are known."""
-        label = self._label[boxes.cls.cpu().numpy().astype(int)]
-        keep = label >= 0
-        return merged(
-            Detections(
-                boxes.xyxy.cpu().numpy()[keep], boxes.conf.cpu().numpy()[keep], label[keep].astype(int)
+        for image in images:
+            result = self.model.predict(
+                image, imgsz=network_size(image, self._imgsz), conf=at_least, verbose=False
+            )[0]
+            boxes = result.boxes
+            label = self._label[boxes.cls.cpu().numpy().astype(int)]
+            keep = label >= 0
+            found.append(
+                merged(
+                    Detections(
+                        boxes.xyxy.cpu().numpy()[keep],
+                        boxes.conf.cpu().numpy()[keep],
+                        label[keep].astype(int),
+                    )
+                )
             )
-        )
+        return found
 
 
 def merged(found: Detections) -> Detections:

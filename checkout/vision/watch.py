@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import pandas as pd
 from checkout.events import LeftOnFloor, ShelfMoment, WeightStep
 from checkout.recording import Camera, Recording
 from checkout.vision.attention import LOOKS_HZ, STEP_MARGIN_S, Attention, Motion, shelf_cells
-from checkout.vision.detector import AT_ONCE, CLASSES, LOWEST_CONFIDENCE, Detections, Detector
+from checkout.vision.detector import CLASSES, LOWEST_CONFIDENCE, Detections, Detector
 from checkout.vision.floor import FloorWatch
 from checkout.vision.freed_memory import FreedMemory
 from checkout.vision.hand_depth import Depth, ShelfFaces
@@ -58,8 +58,6 @@ AROUND_REACH_S = 0.3
 """Assumed: where people stood this long before and after a reach counts for whose hand it was."""
 NOTICED_AHEAD = 4
 """Assumed: the network is at most so many frames ahead of what is made of them."""
-MOST_WAITING = 8
-"""Assumed: a frame that the network is to see waits for another one for so many frames at most."""
 PERSON_SCORE = 0.25
 """Measured on four validation recordings: with the shipped weights people keep their names longest from this on."""
 AROUND_S = 1.0
@@ -181,22 +179,6 @@ class DetectionLog:
         )
 
 
-class Judged(NamedTuple):
-    """What a frame is worth.
-
-    Attributes:
-        looked: whether the network is to see it.
-        counts: whether it is to be taken into account at all.
-        moves: whether something moved at the shelf.
-        cells: see `Attention.cells`.
-    """
-
-    looked: bool
-    counts: bool
-    moves: bool
-    cells: np.ndarray
-
-
 class CameraWatch:
     """One camera's detector state from frame to frame.
 
@@ -222,26 +204,19 @@ class CameraWatch:
         self._detector, self._hands, self._holding = detector, BoxTracker(), HoldingJudge()
         self._second, self._full = second, np.zeros(0)
         self._found, self._log = Detections.empty(), DetectionLog() if keep else None
-        self.network_frames = 0
+        self.network_frames, self.looked = 0, False
 
     def look(self, index: int, t_s: float, image: np.ndarray) -> Detections:
         """The detections of one frame, those of the last one that the network saw where that is enough."""
-        wanted = self.judge(t_s, image).looked
-        return self.notice(index, t_s, image, self.detect([image])[0] if wanted else None)
+        return self.notice(index, t_s, image)[0]
 
-    def judge(self, t_s: float, image: np.ndarray) -> Judged:
-        """What the next frame is worth. What the network saw in the ones before must be noticed by then."""
+    def notice(self, index: int, t_s: float, image: np.ndarray) -> tuple[Detections, bool]:
+        """The same, and whether the frame is to be taken into account."""
         hands = len(self._found.of("hand", at_least=BORN_CONFIDENCE)) > 0
         looks, counts = self.attention.judge(t_s, image, hands=hands)
-        return Judged(looks, counts, self.attention.motion is Motion.SHELF, self.attention.cells)
-
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """What the network sees in pictures, of this camera or of others, as faintly as is to be remembered."""
-        return self._detector.detect(images, at_least=self._keep_from)
-
-    def notice(self, index: int, t_s: float, image: np.ndarray, every: Detections | None) -> Detections:
-        """Take in a frame that was judged, and what the network saw in it, if it did; returns its detections."""
-        if every is not None:
+        self.looked = looks
+        if looks:
+            every = self._detector.detect([image], at_least=self._keep_from)[0]
             surely = every.confidence >= LOWEST_CONFIDENCE
             self._found, weak = every.where(surely), every.where(~surely)
             kept = [self._found, weak]
@@ -256,7 +231,7 @@ class CameraWatch:
             self.network_frames += 1
         if self._log is not None:
             self._log.frame(index, t_s)
-        return self._found
+        return self._found, counts
 
     def table(self, cameras: Sequence[str]) -> pd.DataFrame | None:
         """The detections of all frames of this camera, one of some; None when they were not kept."""
@@ -355,13 +330,13 @@ def watch_recording(
     count, freed = 0, FreedMemory()
     with contextlib.closing(ahead(_noticed(recording, cameras, watches), NOTICED_AHEAD)) as frames:
         for noticed in frames:
-            t_s, name, image, found, judged, seen = noticed
-            stalls.update(name, t_s, judged.cells, moves=judged.moves)
+            t_s, name, image, found = noticed.t_s, noticed.camera, noticed.image, noticed.found
+            stalls.update(name, t_s, noticed.cells, moves=noticed.moves)
             count += 1
             freed.update(t_s)
             if progress and total:
                 progress(f"watching {recording.id}", min(1.0, count / total))
-            if judged.looked:
+            if noticed.looked:
                 # Only what the network sees anew says where people are; old boxes would say it twice.
                 bodies = found.of("person", at_least=PERSON_SCORE)
                 given = shoppers.update(name, t_s, bodies, image)
@@ -370,12 +345,13 @@ def watch_recording(
                         PersonSighting(name, t_s, who, tuple(map(float, bodies.boxes_xyxy[i])))  # type: ignore[arg-type]
                         for who, i in given.items()
                     ]
-            if not judged.counts:
+            if not noticed.counts:
                 continue
             where = shoppers.places(t_s)
             places.add(
                 Place(t_s, who, shoppers.shopper_of[who], float(x), float(y)) for who, (x, y) in where.items()
             )
+            seen = noticed.hands
             depths = partial(_depths, second, image, faces[name], seen)
             ended, tracks = hands.update(name, t_s, seen, where, depths)
             remember(memories[name], t_s, image, found)
@@ -412,13 +388,23 @@ def watch_recording(
 
 
 class Noticed(NamedTuple):
-    """What one camera's detector made of a frame; `hands` are there if it is to be taken into account."""
+    """What one camera's detector made of a frame.
+
+    Attributes:
+        cells: see `Attention.cells`.
+        moves: whether something moved at the shelf.
+        looked: whether the network saw this frame.
+        counts: whether the frame is to be taken into account; if so, `hands` are its hands.
+    """
 
     t_s: float
     camera: str
     image: np.ndarray
     found: Detections
-    judged: Judged
+    cells: np.ndarray
+    moves: bool
+    looked: bool
+    counts: bool
     hands: list[Seen]
 
 
@@ -427,43 +413,12 @@ def _noticed(
 ) -> Generator[Noticed, None, None]:
     """The frames of all cameras in time order."""
     videos = [(c.camera, recording.path / c.file) for c in cameras]
-    for frames in _together(frames_in_time_order(videos), watches):
-        wanted = [image for (_, _, _, image), judged in frames if judged.looked]
-        seen = iter(watches[frames[0][0][2]].detect(wanted))
-        for (t_s, index, name, image), judged in frames:
-            found = watches[name].notice(index, t_s, image, next(seen) if judged.looked else None)
-            hands = watches[name].seen(t_s, found) if judged.counts else []
-            yield Noticed(t_s, name, image, found, judged, hands)
-
-
-Frame = tuple[float, int, str, np.ndarray]
-"""Seconds, frame number, camera, picture."""
-
-
-def _together(
-    frames: Iterable[Frame], watches: Mapping[str, CameraWatch]
-) -> Iterator[list[tuple[Frame, Judged]]]:
-    """Frames in their order, each with what it is worth, in groups of which the network can see all at once.
-
-    Nothing comes after a frame of the same camera that the network is still to see, because what a frame is worth hangs
-    on what was seen before.
-    """
-    group: list[tuple[Frame, Judged]] = []
-    wanted: set[str] = set()
-    for frame in frames:
-        t_s, _, name, image = frame
-        if name in wanted:
-            yield group
-            group, wanted = [], set()
-        judged = watches[name].judge(t_s, image)
-        group.append((frame, judged))
-        if judged.looked:
-            wanted.add(name)
-        if not wanted or len(wanted) == AT_ONCE or len(group) >= MOST_WAITING:
-            yield group
-            group, wanted = [], set()
-    if group:
-        yield group
+    for t_s, index, name, image in frames_in_time_order(videos):
+        watch = watches[name]
+        found, counts = watch.notice(index, t_s, image)
+        hands = watch.seen(t_s, found) if counts else []
+        moves = watch.attention.motion is Motion.SHELF
+        yield Noticed(t_s, name, image, found, watch.attention.cells, moves, watch.looked, counts, hands)
 
 
 def _depths(

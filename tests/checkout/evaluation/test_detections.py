@@ -50,7 +50,9 @@ def test_only_frames_that_the_network_saw_are_asked_for() -> None:
     assert list(zip(seen["camera"], seen["frame"], strict=True)) == [("cam0", 4), ("cam1", 0)]
     assert looked_at(both, {}).empty
     stale = pd.concat([TRUE.iloc[:1], TRUE.iloc[:1].assign(frame=4)]).assign(confidence=0.9)
-    assert score(stale, looked_at(TRUE, {"cam0": np.array([0])})) == pytest.approx(1.0)
+    metric = DetectionMetric()
+    metric.update("rec", TRUE, stale, {"cam0": np.array([0, 3, 6])})
+    assert metric.compute()[0].map50 == pytest.approx(1.0)
     assert score(stale) < 0.6
 
 

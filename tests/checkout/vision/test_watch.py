@@ -14,7 +14,7 @@ from checkout.events import WeightStep
 from checkout.recording import Camera, Entry, Recording
 from checkout.render.scene import View
 from checkout.vision.attention import LOOKS_HZ
-from checkout.vision.detector import AT_ONCE, CLASSES, Detections
+from checkout.vision.detector import CLASSES, Detections
 from checkout.vision.hands import MEMORY_S
 from checkout.vision.people import Exchange, ShopperTracker
 from checkout.vision.reaches import Reach
@@ -97,42 +97,6 @@ def test_only_what_moves_and_what_is_around_a_step_is_looked_at(tmp_path: Path) 
     assert watch_recording(watched, Blind(), steps=[elsewhere]).network_frames == sight.network_frames  # type: ignore[arg-type]
 
 
-class Marking(Blind):
-    """Finds an item that is as surely one as the picture's first pixel is light; notes what it is shown together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.together: list[int] = []
-
-    def detect(self, images: Sequence[np.ndarray], *, at_least: float = 0.0) -> list[Detections]:
-        self.together.append(len(images))
-        return [detections(("item", float(image[0, 0, 0]) / 255, 3.0)) for image in images]
-
-
-def test_cameras_are_shown_to_the_network_together_and_each_keeps_its_own(tmp_path: Path) -> None:
-    moving = [[True] * 20, [5 <= frame < 10 for frame in range(20)], [True] * 20]
-    made = recording(tmp_path, *moving)
-    for number, grey in enumerate((60, 120, 200)):
-        with VideoWriter(tmp_path / f"cam{number}.mp4", *SIZE, FPS, crf=10) as writer:
-            for frame, moves in enumerate(moving[number]):
-                image = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
-                image[40:60, 50 + 3 * frame * moves :][:, :20] = 250
-                writer.write(image)
-    marking = Marking()
-    sight = watch_recording(made, marking)  # type: ignore[arg-type]
-    assert set(marking.together) <= set(range(AT_ONCE + 1))
-    assert sum(marking.together) == sight.network_frames < 60
-    assert marking.together.count(AT_ONCE) >= 20
-    table = sight.detections
-    assert table is not None
-    for number, grey in enumerate((60, 120, 200)):
-        rows = table[table["camera"] == f"cam{number}"]
-        assert rows["frame"].tolist() == list(range(20))
-        assert rows["confidence"].to_numpy() == pytest.approx(np.full(20, grey / 255), abs=0.03)
-    assert sight.looked["cam0"].tolist() == list(range(20))
-    assert set(sight.looked["cam1"]) < set(range(12))
-
-
 def test_a_fast_camera_makes_no_more_work(tmp_path: Path) -> None:
     slow, fast = tmp_path / "slow", tmp_path / "fast"
     for folder, fps in ((slow, LOOKS_HZ), (fast, 4 * LOOKS_HZ)):
@@ -142,6 +106,10 @@ def test_a_fast_camera_makes_no_more_work(tmp_path: Path) -> None:
         sight = watch_recording(made, Blind())  # type: ignore[arg-type]
         assert sight.frames == round(3 * fps)
         assert sight.network_frames == pytest.approx(3 * LOOKS_HZ, abs=2)  # by chance nothing may have moved
+        assert len(sight.looked["cam0"]) == sight.network_frames
+        half = watch_recording(made, Blind(), looks_hz=LOOKS_HZ / 2)  # type: ignore[arg-type]
+        assert half.network_frames == pytest.approx(1.5 * LOOKS_HZ, abs=2)
+        assert np.diff(half.looked["cam0"]).min() >= 1.5 * fps / LOOKS_HZ
         assert watch_recording(made, Blind(), every_frame=True).network_frames == round(3 * fps)  # type: ignore[arg-type]
 
 
@@ -218,7 +186,7 @@ def test_hands_are_followed_by_the_first_look_and_scored_by_both(shipped: bool) 
     detector.shipped = shipped
     camera = Camera("cam0", "cam0.mp4", FPS, *SIZE)
     watch = CameraWatch(camera, detector, second=Shifted())  # type: ignore[arg-type]
-    found = watch.look(0, 0.0, np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    found, _ = watch.notice(0, 0.0, np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
     assert found.boxes_xyxy[0].tolist() == [3.0, 0.0, 13.0, 20.0]
     assert watch.seen(0.0, found)[0].holding == 0.9
     table = watch.table(["cam0"])
