@@ -18,7 +18,7 @@ from checkout.render.recordings import render_all
 from checkout.render.specs import SETS
 
 NAMES = tuple(f"val-{number}" for number in (29, 30, 32, 33, 34, 36, 37, 38))
-"""Recordings of two to four people, half of them with confusing actions."""
+"""Recordings of two to four people, five of them with confusing actions."""
 SENSORS = {"vision": ("vision",), "both": ("vision", "plates")}
 
 
@@ -33,7 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the recordings")
     parser.add_argument("--fps", type=int, default=15, help="frames a second of their cameras")
     parser.add_argument("--looks", type=float, nargs="+", default=[15, 10, 7.5, 5, 3.75, 2.5])
-    parser.add_argument("--only", nargs="+", default=list(NAMES), help="these validation recordings")
+    known = [spec.id for spec in SETS["val"]]
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=list(NAMES),
+        choices=known,
+        metavar="ID",
+        help="these validation recordings",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
     options = parser.parse_args(arguments)
     recordings = rendered(options.out, options.fps, options.only, options.workers)

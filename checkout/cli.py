@@ -563,6 +563,7 @@ def receipts_command(
                 option, "", "needs a recording folder; a plain video has no calibration, products or plates"
             )
     _writable(to_json, annotate, report, to_csv, competition, force=force)
+    _looks_fit(looks_hz, every_frame=every_frame)
     mapped = parse_classes(class_map, option="--class-map")
     policy = ReviewPolicy(item_threshold, action_threshold, shopper_threshold)
     with progress_bar() as tell:
@@ -654,6 +655,7 @@ def evaluate_command(
     from checkout.footage import parse_classes
 
     _writable(to_json, profile, report_folder, annotate, force=force)
+    _looks_fit(looks_hz, every_frame=every_frame)
     mapped = parse_classes(class_map, option="--class-map")
     if truth is not None:
         if len(recordings) != 1 or not recordings[0].is_file():
@@ -705,6 +707,11 @@ def evaluate_command(
         typer.echo(f"error: {path_name} was left out: {reason}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _looks_fit(looks_hz: float | None, *, every_frame: bool) -> None:
+    if every_frame and looks_hz is not None:
+        raise InputError("--looks-hz", "", f"{looks_hz:g} with --every-frame", "give one of them")
 
 
 def _evaluate_recordings(

@@ -163,11 +163,13 @@ def watch(
         keep_from: score from which detections are kept; None for the least that anything is made of.
 
     Raises:
-        InputError: a video or the weights cannot be used.
+        InputError: a video or the weights cannot be used, or `looks_hz` is not over 0.
     """
     from checkout.vision.detector import LOWEST_CONFIDENCE, Detector
     from checkout.vision.watch import watch_recording
 
+    if looks_hz is not None and not looks_hz > 0:
+        raise InputError("looks_hz", "", f"{looks_hz:g}, expected more than 0 looks a second")
     model = Detector(detector, class_map=class_map)
     blind = [f"{model.name} does not see a {k}" for k in ("hand", "item", "person") if k not in model.sees]
     sight = watch_recording(

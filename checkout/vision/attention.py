@@ -42,7 +42,7 @@ brings nothing. All that is made of the boxes was fitted at this rate."""
 EARLY = 0.25
 """Assumed: a frame that is early by this share of the time between two looks is not late for the next."""
 STEP_MARGIN_S = 1.5
-"""Every frame this long before and after a weight step is looked at (a rule of the project)."""
+"""Every frame that is due this long before and after a weight step is looked at (a rule of the project)."""
 
 
 class Motion(IntEnum):
@@ -103,7 +103,7 @@ class Attention:
 
     Args:
         shelf: as `MotionGate`.
-        busy_s: times (start, end) in which every frame is looked at, in order.
+        busy_s: times (start, end) in which every frame that is due is looked at, in order.
         every_frame: look at all of them, always.
         most_hz: take so many frames a second into account, evenly spread, as if the camera took no more.
 

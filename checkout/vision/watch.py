@@ -302,7 +302,7 @@ def watch_recording(
             shelf_cells(recording.planogram, camera),
             margins,
             every_frame=every_frame,
-            most_hz=looks_hz or LOOKS_HZ,
+            most_hz=LOOKS_HZ if looks_hz is None else looks_hz,
         )
         watches[camera.camera] = CameraWatch(
             camera, detector, attention, second=second, keep=keep, keep_from=keep_from

@@ -213,6 +213,9 @@ def test_weights_that_are_no_model_are_refused(weighed: Recording, tmp_path: Pat
 
 def test_faulty_words_are_refused(weighed: Recording, tmp_path: Path) -> None:
     assert "did you mean 'plates'?" in refused("receipts", weighed.path, "--sensors", "plate")
+    for command in ("receipts", "evaluate"):
+        said = refused(command, weighed.path, "--every-frame", "--looks-hz", "5")
+        assert "--looks-hz: 5 with --every-frame" in said
     assert "expected a recording folder or --video" in refused("receipts")
     assert "is not a recording folder" in refused("receipts", tmp_path / "none")
     assert "expected a probability" in refused("receipts", weighed.path, "--item-threshold", "7")
